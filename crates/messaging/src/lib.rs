@@ -1,1 +1,10 @@
-//! placeholder
+//! How events move: the event log port with its two adapters, the outbox relay, the consumer runtime.
+//! It knows bytes, keys, headers, offsets and leases, and no word of what the shop sells.
+//! `commerce` writes handlers and events against it; `stores` and the binary wire it.
+
+pub mod consumer;
+pub mod envelope;
+pub mod log;
+pub mod outbox;
+pub mod partitioner;
+pub mod record;

@@ -1,0 +1,78 @@
+//! The outbox: events written in the transaction that causes them, published afterwards by the relay, deleted by their exact ids
+//! once the log has acknowledged them. This module holds the row, the store port and the relay.
+//! The shop's store writes rows; the relay role publishes them.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use uuid::Uuid;
+
+/// A row of the table `outbox` (Debezium's outbox router can read it: `aggregatetype` is the topic, `aggregateid` the key).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// UUID v7, ascending within a process; `ce_id` of the event.
+    pub id: Uuid,
+    /// 0..shards, from the hash of the key: rows of one shard are published in order of id.
+    pub shard: i32,
+    pub topic: String,
+    pub key: String,
+    /// CloudEvents type such as `order.completed`.
+    pub kind: String,
+    pub payload: Bytes,
+    /// Dense number of the event within its type, for `madang-seq`.
+    pub seq: Option<i64>,
+    pub traceparent: Option<String>,
+    /// Further headers, name and value; written on the record as they are.
+    pub headers: Vec<(String, String)>,
+    /// Microseconds since the epoch.
+    pub created_us: i64,
+}
+
+/// The shard of a key among `shards` (at least 1).
+#[must_use]
+pub fn shard_of(key: &str, shards: i32) -> i32 {
+    crate::partitioner::partition_of(key.as_bytes(), shards)
+}
+
+/// The right to publish one shard, until `until_us` by the database's clock, unless a higher token has been given since.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lease {
+    pub shard: i32,
+    pub owner: String,
+    /// Fencing number: every change of owner raises it.
+    pub token: i64,
+    pub until_us: i64,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Depth {
+    pub rows: u64,
+    /// Age of the oldest row in microseconds; 0 when there is none.
+    pub oldest_us: i64,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("outbox store unavailable: {0}")]
+    Unavailable(String),
+    /// Another owner has the shard now: stop publishing it.
+    #[error("lease of outbox shard {shard} lost")]
+    Fenced { shard: i32 },
+}
+
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// Takes or renews the shard's lease: `None` while another owner's is alive.
+    async fn lease(&self, shard: i32, owner: &str, lease_ms: u64) -> Result<Option<Lease>, Error>;
+
+    /// Gives the shard up at once, if the lease still holds.
+    async fn release(&self, lease: &Lease) -> Result<(), Error>;
+
+    /// Rows of the shard in order of id, after `after` (from the head when `None`), at most `limit`.
+    async fn head(&self, shard: i32, after: Option<Uuid>, limit: u32) -> Result<Vec<Row>, Error>;
+
+    /// Deletes exactly these rows if the lease still holds.
+    async fn delete(&self, lease: &Lease, ids: &[Uuid]) -> Result<(), Error>;
+
+    /// Of all shards.
+    async fn depth(&self) -> Result<Depth, Error>;
+}
