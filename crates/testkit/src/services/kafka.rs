@@ -1,0 +1,167 @@
+//! One Kafka broker in KRaft mode, broker and controller in one process.
+//! Topics are not made by themselves: who needs one creates it, under a name of its own.
+//! Called by tests and `Services`.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use super::{Runner, jars, kafka_wire};
+use crate::folder::Folder;
+use crate::process::Process;
+use crate::{free_port, programs};
+
+const NAME: &str = "Kafka";
+/// 16 bytes in URL-safe base64; any value will do for a cluster of one.
+const CLUSTER_ID: &str = "bWFkYW5nLXRlc3RraXQtMQ";
+
+pub struct Kafka {
+    address: String,
+    place: Option<Place>,
+    runner: Runner,
+}
+
+struct Place {
+    folder: Folder,
+    port: u16,
+}
+
+impl Kafka {
+    /// A new broker without topics.
+    pub async fn start() -> Result<Kafka> {
+        let place = Place {
+            folder: Folder::new("kafka")?,
+            port: free_port(),
+        };
+        place.format().await?;
+        let runner = place.run().await?;
+        Ok(Kafka {
+            address: place.address(),
+            place: Some(place),
+            runner,
+        })
+    }
+
+    /// The brokers that `MADANG_TEST_KAFKA` names (`host:port,...`), when it is set.
+    pub fn from_env() -> Option<Kafka> {
+        super::given(super::KAFKA).map(|address| Kafka {
+            address,
+            place: None,
+            runner: Runner::outside(NAME),
+        })
+    }
+
+    /// What goes into `bootstrap.servers`: `127.0.0.1:PORT`.
+    pub fn address(&self) -> String {
+        self.address.clone()
+    }
+
+    pub fn pid(&self) -> Option<u32> {
+        self.runner.pid()
+    }
+
+    pub async fn stop(&mut self) -> Result<()> {
+        self.runner.stop().await.map(drop)
+    }
+
+    /// SIGKILL.
+    pub fn kill(&mut self) -> Result<()> {
+        self.runner.kill()
+    }
+
+    /// Stops it if it runs and starts it again: same port, same data.
+    pub async fn restart(&mut self) -> Result<()> {
+        self.runner.stop().await?;
+        let place = self.place.as_ref().context("not ours to start")?;
+        self.runner = place.run().await?;
+        Ok(())
+    }
+}
+
+impl Place {
+    fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    async fn format(&self) -> Result<()> {
+        let properties = self.folder.join("server.properties");
+        let data = self.folder.join("data");
+        std::fs::write(
+            &properties,
+            server_properties(self.port, free_port(), &data),
+        )
+        .context("server.properties")?;
+        let mut command = tokio::process::Command::from(java().await?);
+        command
+            .args(["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c"])
+            .arg(&properties)
+            .stdin(Stdio::null())
+            .kill_on_drop(true);
+        let output = command.output().await.context("formatting Kafka's data")?;
+        if !output.status.success() {
+            bail!(
+                "formatting Kafka's data: {}{}",
+                String::from_utf8_lossy(&output.stdout),
+                String::from_utf8_lossy(&output.stderr)
+            );
+        }
+        Ok(())
+    }
+
+    async fn run(&self) -> Result<Runner> {
+        let mut command = java().await?;
+        command
+            .arg("kafka.Kafka")
+            .arg(self.folder.join("server.properties"));
+        let process = Process::spawn(command, &self.folder.join("log"))?;
+        let mut runner = Runner::running(NAME, process);
+        let address = self.address();
+        runner
+            .ready(async || {
+                let up = kafka_wire::brokers_up(&address).await?;
+                ensure!(up == 1, "{up} brokers up");
+                Ok(())
+            })
+            .await?;
+        Ok(runner)
+    }
+}
+
+async fn java() -> Result<Command> {
+    let java = programs::find("java")?;
+    let jars = tokio::task::spawn_blocking(jars::find_or_fetch)
+        .await
+        .context("fetching Kafka's jars")??;
+    let mut command = Command::new(java);
+    command
+        .args(["-Xmx512m", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"])
+        .arg("-cp")
+        .arg(jars.join("*"));
+    Ok(command)
+}
+
+fn server_properties(port: u16, controller_port: u16, data: &Path) -> String {
+    let data = data.display();
+    format!(
+        "\
+process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@127.0.0.1:{controller_port}
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+controller.listener.names=CONTROLLER
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
+log.dirs={data}
+auto.create.topics.enable=false
+group.initial.rebalance.delay.ms=0
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=3
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+transaction.state.log.num.partitions=3
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+"
+    )
+}
