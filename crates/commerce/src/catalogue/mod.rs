@@ -1,0 +1,1 @@
+//! catalogue: to be filled by its feature.

@@ -1,0 +1,1 @@
+//! coupon: to be filled by its feature.

@@ -1,0 +1,1 @@
+//! data_platform: to be filled by its feature.

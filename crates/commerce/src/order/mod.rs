@@ -1,0 +1,1 @@
+//! order: to be filled by its feature.

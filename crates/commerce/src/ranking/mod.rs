@@ -1,0 +1,1 @@
+//! ranking: to be filled by its feature.

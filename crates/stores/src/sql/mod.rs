@@ -1,0 +1,207 @@
+//! One SQL database behind the shop: how to connect, run a transaction that is retried as a whole, and tell errors apart.
+//! Each feature's store is a file beside this one; `dialect` owns every difference between the engines.
+//! The binary connects once a process.
+
+pub mod dialect;
+pub mod error;
+pub mod ids;
+mod transaction;
+
+use std::time::Duration;
+
+use sea_orm::sqlx::mysql::{MySqlConnectOptions, MySqlPoolOptions};
+use sea_orm::sqlx::sqlite::{
+    SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
+};
+use sea_orm::sqlx::{ConnectOptions, Executor};
+use sea_orm::{DatabaseConnection, SqlxMySqlConnector, SqlxSqliteConnector, Statement, Value};
+
+pub use dialect::Dialect;
+pub use error::Error;
+pub use transaction::{AsSqlError, Borrows, Transaction, within};
+
+/// How to reach and use the database.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `sqlite://path` or `mysql://user:password@host:port/database`.
+    pub url: String,
+    /// Connections for reads and single commands.
+    pub connections_max: u32,
+    /// Connections of the batch writer's own pool (MySQL and MariaDB; SQLite has one writer).
+    pub writer_connections_max: u32,
+    pub acquire_timeout_ms: u64,
+    /// Prepared statements kept a connection.
+    pub statement_cache: usize,
+    /// How often a transaction that met a deadlock or lock timeout is tried in all.
+    pub attempts_max: u32,
+    /// SQLite: how long a statement waits for another process's write.
+    pub busy_timeout_ms: u64,
+    /// SQLite: page cache a connection, in KiB.
+    pub cache_kib: u32,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            url: "sqlite://madang-data/madang.db".into(),
+            connections_max: 8,
+            writer_connections_max: 4,
+            acquire_timeout_ms: 5_000,
+            statement_cache: 2_048,
+            attempts_max: 8,
+            busy_timeout_ms: 10_000,
+            cache_kib: 65_536,
+        }
+    }
+}
+
+/// The pools of one database. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Database {
+    dialect: Dialect,
+    writer: DatabaseConnection,
+    reader: DatabaseConnection,
+    attempts_max: u32,
+}
+
+impl Database {
+    /// Opens the pools. SQLite's file and folder are created when missing; a MySQL server is not waited for:
+    /// the pool connects at first use, so start order does not matter.
+    ///
+    /// # Errors
+    /// `Error::Setting` for a URL that is neither, `Error::Unavailable` when SQLite's file cannot be opened.
+    pub async fn connect(settings: &Settings) -> Result<Self, Error> {
+        let acquire = Duration::from_millis(settings.acquire_timeout_ms);
+        let (dialect, writer, reader) = if settings.url.starts_with("sqlite:") {
+            let (writer, reader) = open_sqlite(settings, acquire).await?;
+            (Dialect::Sqlite, writer, reader)
+        } else if settings.url.starts_with("mysql:") || settings.url.starts_with("mariadb:") {
+            let (writer, reader) = open_mysql(settings, acquire)?;
+            (Dialect::MySql, writer, reader)
+        } else {
+            return Err(Error::Setting(
+                "database.url must begin with sqlite:// or mysql://".into(),
+            ));
+        };
+        Ok(Self {
+            dialect,
+            writer,
+            reader,
+            attempts_max: settings.attempts_max.max(1),
+        })
+    }
+
+    #[must_use]
+    pub fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
+    /// For writes: SQLite's single writer (taken in turn by all writers of the process), or the writer pool.
+    #[must_use]
+    pub fn writer(&self) -> &DatabaseConnection {
+        &self.writer
+    }
+
+    /// For reads that need no transaction.
+    #[must_use]
+    pub fn reader(&self) -> &DatabaseConnection {
+        &self.reader
+    }
+
+    #[must_use]
+    pub fn statement(&self, sql: impl Into<String>, values: Vec<Value>) -> Statement {
+        self.dialect.statement(sql, values)
+    }
+
+    /// Brings the schema up to date. Safe to repeat and to run from several processes one after another.
+    ///
+    /// # Errors
+    /// `Error::Unavailable` when the database cannot be reached.
+    pub async fn migrate(&self) -> Result<(), Error> {
+        crate::migrations::up(&self.writer).await
+    }
+
+    /// Answers once the database does.
+    ///
+    /// # Errors
+    /// `Error::Unavailable` otherwise.
+    pub async fn ping(&self) -> Result<(), Error> {
+        self.reader.ping().await.map_err(Error::from)
+    }
+}
+
+async fn open_sqlite(
+    settings: &Settings,
+    acquire: Duration,
+) -> Result<(DatabaseConnection, DatabaseConnection), Error> {
+    let options: SqliteConnectOptions = settings
+        .url
+        .parse()
+        .map_err(|e| Error::Setting(format!("database.url: {e}")))?;
+    if let Some(folder) = options.get_filename().parent() {
+        std::fs::create_dir_all(folder)
+            .map_err(|e| Error::Unavailable(format!("{}: {e}", folder.display())))?;
+    }
+    let options = options
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .auto_vacuum(SqliteAutoVacuum::None)
+        .busy_timeout(Duration::from_millis(settings.busy_timeout_ms))
+        .pragma("cache_size", format!("-{}", settings.cache_kib))
+        .pragma("wal_autocheckpoint", "10000")
+        .pragma("temp_store", "memory")
+        .statement_cache_capacity(settings.statement_cache)
+        .disable_statement_logging();
+    let pool = |connections| {
+        SqlitePoolOptions::new()
+            .max_connections(connections)
+            .min_connections(1)
+            .acquire_timeout(acquire)
+            .idle_timeout(None)
+            .max_lifetime(None)
+    };
+    // One connection: writers of this process queue in turn here instead of spinning on SQLite's lock.
+    let writer = pool(1).connect_with(options.clone()).await?;
+    let reader = pool(settings.connections_max).connect_with(options).await?;
+    Ok((
+        SqlxSqliteConnector::from_sqlx_sqlite_pool(writer),
+        SqlxSqliteConnector::from_sqlx_sqlite_pool(reader),
+    ))
+}
+
+fn open_mysql(
+    settings: &Settings,
+    acquire: Duration,
+) -> Result<(DatabaseConnection, DatabaseConnection), Error> {
+    let url = settings.url.replacen("mariadb:", "mysql:", 1);
+    let options: MySqlConnectOptions = url
+        .parse()
+        .map_err(|e| Error::Setting(format!("database.url: {e}")))?;
+    let options = options
+        .statement_cache_capacity(settings.statement_cache)
+        .disable_statement_logging();
+    let pool = |connections| {
+        MySqlPoolOptions::new()
+            .max_connections(connections)
+            .acquire_timeout(acquire)
+            .after_connect(|connection, _| {
+                Box::pin(async move {
+                    // Plain reads of REPEATABLE READ lose updates; rows that matter are locked by name.
+                    connection
+                        .execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
+                        .await?;
+                    connection
+                        .execute("SET SESSION innodb_lock_wait_timeout = 10")
+                        .await?;
+                    Ok(())
+                })
+            })
+    };
+    let writer = pool(settings.writer_connections_max).connect_lazy_with(options.clone());
+    let reader = pool(settings.connections_max).connect_lazy_with(options);
+    Ok((
+        SqlxMySqlConnector::from_sqlx_mysql_pool(writer),
+        SqlxMySqlConnector::from_sqlx_mysql_pool(reader),
+    ))
+}

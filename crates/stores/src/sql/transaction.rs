@@ -1,0 +1,99 @@
+//! A transaction that is rolled back on any error and retried as a whole on deadlocks and lock timeouts.
+//! Not for reads that need no lock. Every store's writes go through it.
+
+use std::marker::PhantomData;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+
+use sea_orm::{DatabaseTransaction, SqliteTransactionMode, TransactionOptions, TransactionTrait};
+
+use super::{Database, Dialect, Error};
+
+pub type Transaction = DatabaseTransaction;
+
+/// Second argument of a transaction's work. It carries nothing: it tells the compiler that what the work borrows (`'a`)
+/// outlives the transaction (`'t`).
+pub type Borrows<'t, 'a> = PhantomData<&'t &'a ()>;
+
+/// Runs `work` in a transaction of the database's writer, committed when it returns `Ok`. On a conflict it is rolled
+/// back and run again from its reads, at most `attempts_max` times in all, with a growing pause.
+///
+/// ```ignore
+/// within(db, |tx, _| Box::pin(async move { store(tx, command).await })).await
+/// ```
+///
+/// # Errors
+/// Whatever `work` returned; `Error::OutcomeUnknown` when COMMIT was sent and no answer came.
+pub async fn within<'a, T, E, F>(db: &Database, work: F) -> Result<T, E>
+where
+    F: for<'t> Fn(&'t Transaction, Borrows<'t, 'a>) -> BoxFuture<'t, Result<T, E>>,
+    E: From<Error> + AsSqlError,
+{
+    let mut attempt = 1;
+    loop {
+        let error = match once(db, &work).await {
+            Ok(value) => return Ok(value),
+            Err(error) => error,
+        };
+        let again = error.as_sql_error().is_some_and(Error::is_retryable);
+        if !again || attempt >= db.attempts_max {
+            return Err(error);
+        }
+        metrics::counter!("madang_database_transaction_retries_total").increment(1);
+        let pause_ms = fastrand::u64(1..=2_u64.pow(attempt.min(6)));
+        tokio::time::sleep(Duration::from_millis(pause_ms)).await;
+        attempt += 1;
+    }
+}
+
+async fn once<'a, T, E, F>(db: &Database, work: &F) -> Result<T, E>
+where
+    F: for<'t> Fn(&'t Transaction, Borrows<'t, 'a>) -> BoxFuture<'t, Result<T, E>>,
+    E: From<Error> + AsSqlError,
+{
+    let tx = begin(db).await?;
+    match work(&tx, PhantomData).await {
+        Ok(value) => {
+            tx.commit().await.map_err(|e| commit_error(e.into()))?;
+            Ok(value)
+        }
+        Err(error) => {
+            // A lock timeout undoes only its statement. If ROLLBACK itself fails the connection is gone, and with it the transaction.
+            if let Err(rollback) = tx.rollback().await {
+                tracing::debug!(%rollback, "rollback failed");
+            }
+            Err(error)
+        }
+    }
+}
+
+async fn begin(db: &Database) -> Result<Transaction, Error> {
+    let options = TransactionOptions {
+        sqlite_transaction_mode: match db.dialect() {
+            Dialect::Sqlite => Some(SqliteTransactionMode::Immediate),
+            Dialect::MySql => None,
+        },
+        ..TransactionOptions::default()
+    };
+    Ok(db.writer().begin_with_options(options).await?)
+}
+
+/// A refusal by the server is a refusal; silence is not.
+fn commit_error(error: Error) -> Error {
+    match error {
+        Error::Unavailable(text) => Error::OutcomeUnknown(text),
+        other => other,
+    }
+}
+
+/// How the retry loop looks inside a store's own error.
+pub trait AsSqlError {
+    fn as_sql_error(&self) -> Option<&Error>;
+}
+
+impl AsSqlError for Error {
+    fn as_sql_error(&self) -> Option<&Error> {
+        Some(self)
+    }
+}
