@@ -3,6 +3,7 @@
 //! `commerce` writes handlers and events against it; `stores` and the binary wire it.
 
 pub mod consumer;
+pub mod embedded;
 pub mod envelope;
 pub mod log;
 pub mod outbox;

@@ -1,0 +1,334 @@
+//! The one task that appends: whatever publishers and committers have queued meanwhile goes into one transaction and one fsync.
+//! It decides nothing about groups; a refused record does not touch its neighbours.
+//! Ends when the log and its members are gone.
+
+use std::collections::{BTreeSet, HashMap};
+
+use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, Value};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::log::{Acknowledged, Error};
+use crate::partitioner::partition_of;
+use crate::record::{Outgoing, TopicPartition};
+
+use super::headers;
+use super::heads::Heads;
+use super::schema::{self, places, record_id, statement, unavailable};
+use super::settings::Settings;
+
+pub type Results = Vec<Result<Acknowledged, Error>>;
+
+pub enum Job {
+    Publish {
+        batch: Vec<Outgoing>,
+        done: oneshot::Sender<Results>,
+    },
+    Commit {
+        group: String,
+        offsets: Vec<(TopicPartition, i64)>,
+        done: oneshot::Sender<Result<(), Error>>,
+    },
+}
+
+impl Job {
+    fn records(&self) -> usize {
+        match self {
+            Self::Publish { batch, .. } => batch.len(),
+            Self::Commit { .. } => 0,
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Publish { batch, .. } => batch.iter().map(size).sum(),
+            Self::Commit { .. } => 0,
+        }
+    }
+
+    fn fail(self, error: &Error) {
+        match self {
+            Self::Publish { batch, done } => {
+                let _ = done.send(batch.iter().map(|_| Err(error.clone())).collect());
+            }
+            Self::Commit { done, .. } => {
+                let _ = done.send(Err(error.clone()));
+            }
+        }
+    }
+}
+
+/// Bytes of key, value and headers.
+fn size(record: &Outgoing) -> usize {
+    record.key.as_ref().map_or(0, |b| b.len())
+        + record.value.as_ref().map_or(0, |b| b.len())
+        + headers::size(&record.headers)
+}
+
+pub async fn run(
+    writer: DatabaseConnection,
+    settings: Settings,
+    heads: std::sync::Arc<Heads>,
+    mut jobs: mpsc::Receiver<Job>,
+) {
+    while let Some(first) = jobs.recv().await {
+        let mut records = first.records();
+        let mut bytes = first.bytes();
+        let mut together = vec![first];
+        while records < settings.publish_batch_max && bytes < settings.publish_batch_bytes {
+            let Ok(job) = jobs.try_recv() else { break };
+            records += job.records();
+            bytes += job.bytes();
+            together.push(job);
+        }
+        append(&writer, &settings, &heads, together).await;
+    }
+}
+
+async fn append(writer: &DatabaseConnection, settings: &Settings, heads: &Heads, jobs: Vec<Job>) {
+    match commit_together(writer, settings, &jobs).await {
+        Ok((outcomes, appended)) => {
+            heads.raise(appended);
+            let mut outcomes = outcomes.into_iter();
+            for job in jobs {
+                match job {
+                    // Whoever asked may have gone: the records are kept all the same.
+                    Job::Publish { batch, done } => {
+                        let _ = done.send(outcomes.by_ref().take(batch.len()).collect());
+                    }
+                    Job::Commit { done, .. } => {
+                        let _ = done.send(Ok(()));
+                    }
+                }
+            }
+        }
+        Err(error) => {
+            for job in jobs {
+                job.fail(&error);
+            }
+        }
+    }
+}
+
+async fn commit_together(
+    writer: &DatabaseConnection,
+    settings: &Settings,
+    jobs: &[Job],
+) -> Result<(Results, Vec<(TopicPartition, i64)>), Error> {
+    let transaction = schema::begin(writer).await?;
+    let topics = topics_of(jobs);
+    let mut plan = Plan::default();
+    if !topics.is_empty() {
+        plan.load(&transaction, &topics).await?;
+    }
+    for job in jobs {
+        if let Job::Publish { batch, .. } = job {
+            for record in batch {
+                plan.place(record, settings.max_message_bytes);
+            }
+        }
+    }
+    insert(&transaction, &plan.rows).await?;
+    let appended = plan.appended();
+    for (id, next) in plan.nexts() {
+        let values = [Value::from(next), Value::from(id)];
+        execute(
+            &transaction,
+            "UPDATE log_partitions SET next = ? WHERE id = ?",
+            values,
+        )
+        .await?;
+    }
+    for job in jobs {
+        if let Job::Commit { group, offsets, .. } = job {
+            store_offsets(&transaction, group, offsets).await?;
+        }
+    }
+    let results = std::mem::take(&mut plan.results);
+    drop(plan);
+    transaction.commit().await.map_err(unavailable)?;
+    Ok((results, appended))
+}
+
+fn topics_of(jobs: &[Job]) -> Vec<String> {
+    let mut topics = BTreeSet::new();
+    for job in jobs {
+        if let Job::Publish { batch, .. } = job {
+            topics.extend(batch.iter().map(|record| record.topic.as_str()));
+        }
+    }
+    topics.into_iter().map(str::to_owned).collect()
+}
+
+#[derive(Default)]
+struct Topic {
+    max_message_bytes: Option<i64>,
+    /// By partition number: its id, its next offset as stored and as planned.
+    partitions: Vec<(i64, i64, i64)>,
+}
+
+/// Which record goes where; rows in order of arrival.
+#[derive(Default)]
+struct Plan<'a> {
+    topics: HashMap<String, Topic>,
+    rows: Vec<(i64, &'a Outgoing)>,
+    results: Results,
+}
+
+impl<'a> Plan<'a> {
+    async fn load(
+        &mut self,
+        transaction: &DatabaseTransaction,
+        topics: &[String],
+    ) -> Result<(), Error> {
+        let sql = format!(
+            "SELECT name, max_message_bytes FROM log_topics WHERE name IN ({})",
+            places(topics.len())
+        );
+        let values = topics.iter().map(|topic| Value::from(topic.clone()));
+        let rows = transaction
+            .query_all_raw(statement(sql, values))
+            .await
+            .map_err(unavailable)?;
+        for row in rows {
+            let name: String = row.try_get_by_index(0).map_err(unavailable)?;
+            let topic = self.topics.entry(name).or_default();
+            topic.max_message_bytes = row.try_get_by_index(1).map_err(unavailable)?;
+        }
+        for row in schema::partitions(transaction, topics).await? {
+            if let Some(topic) = self.topics.get_mut(&row.at.topic) {
+                topic.partitions.push((row.id, row.next, row.next));
+            }
+        }
+        Ok(())
+    }
+
+    fn place(&mut self, record: &'a Outgoing, default_max_bytes: i64) {
+        let result = match self.topics.get_mut(&record.topic) {
+            None => Err(Error::UnknownTopic(record.topic.clone())),
+            Some(topic) => {
+                let max = topic.max_message_bytes.unwrap_or(default_max_bytes);
+                take_offset(topic, record, max)
+            }
+        };
+        self.results.push(result.map(|(id, acknowledged)| {
+            self.rows.push((id, record));
+            acknowledged
+        }));
+    }
+
+    fn nexts(&self) -> Vec<(i64, i64)> {
+        let all = self.topics.values().flat_map(|topic| &topic.partitions);
+        all.filter(|(_, stored, next)| next > stored)
+            .map(|(id, _, next)| (*id, *next))
+            .collect()
+    }
+
+    fn appended(&self) -> Vec<(TopicPartition, i64)> {
+        let mut appended = Vec::new();
+        for (name, topic) in &self.topics {
+            for (partition, (_, stored, next)) in (0_i32..).zip(&topic.partitions) {
+                if next > stored {
+                    appended.push((TopicPartition::new(name.clone(), partition), *next));
+                }
+            }
+        }
+        appended
+    }
+}
+
+fn take_offset(
+    topic: &mut Topic,
+    record: &Outgoing,
+    bytes_max: i64,
+) -> Result<(i64, Acknowledged), Error> {
+    let bytes = size(record) as i64;
+    if bytes > bytes_max {
+        return Err(Error::Refused(format!(
+            "record of {bytes} bytes for {}, which takes {bytes_max}",
+            record.topic
+        )));
+    }
+    let count = topic.partitions.len() as i32;
+    let partition = match (record.partition, &record.key) {
+        (Some(partition), _) => partition,
+        (None, Some(key)) => partition_of(key, count),
+        (None, None) => fastrand::i32(0..count.max(1)),
+    };
+    let slot = usize::try_from(partition)
+        .ok()
+        .and_then(|index| topic.partitions.get_mut(index));
+    let Some((id, _, next)) = slot else {
+        return Err(Error::Refused(format!(
+            "{} has {count} partitions, no partition {partition}",
+            record.topic
+        )));
+    };
+    let offset = *next;
+    *next += 1;
+    Ok((record_id(*id, offset), Acknowledged { partition, offset }))
+}
+
+/// Rows of one INSERT at most; smaller rests go in powers of two, so that few statements are prepared.
+const INSERT_ROWS: usize = 256;
+
+async fn insert(transaction: &DatabaseTransaction, rows: &[(i64, &Outgoing)]) -> Result<(), Error> {
+    let now_ms = jiff::Timestamp::now().as_millisecond();
+    let mut rest = rows;
+    let mut chunk = INSERT_ROWS;
+    while !rest.is_empty() {
+        while chunk > rest.len() {
+            chunk /= 2;
+        }
+        let (now, later) = rest.split_at(chunk);
+        let mut values = Vec::with_capacity(chunk * 5);
+        for (id, record) in now {
+            values.push(Value::from(*id));
+            values.push(Value::from(record.timestamp_ms.unwrap_or(now_ms)));
+            values.push(Value::Bytes(record.key.as_ref().map(|b| b.to_vec())));
+            values.push(Value::Bytes(record.value.as_ref().map(|b| b.to_vec())));
+            values.push(Value::Bytes(headers::encode(&record.headers)));
+        }
+        execute(transaction, &insert_sql(chunk), values).await?;
+        rest = later;
+    }
+    Ok(())
+}
+
+fn insert_sql(rows: usize) -> String {
+    format!(
+        "INSERT INTO log_records (id, timestamp_ms, key, value, headers) VALUES {}",
+        vec!["(?, ?, ?, ?, ?)"; rows].join(", ")
+    )
+}
+
+async fn store_offsets(
+    transaction: &DatabaseTransaction,
+    group: &str,
+    offsets: &[(TopicPartition, i64)],
+) -> Result<(), Error> {
+    for (at, next_offset) in offsets {
+        let values = [
+            Value::from(group),
+            Value::from(at.topic.clone()),
+            Value::from(at.partition),
+            Value::from(*next_offset),
+        ];
+        execute(
+            transaction,
+            "INSERT INTO log_groups (name, topic, partition, next_offset) VALUES (?, ?, ?, ?)
+             ON CONFLICT (name, topic, partition) DO UPDATE SET next_offset = excluded.next_offset",
+            values,
+        )
+        .await?;
+    }
+    Ok(())
+}
+
+async fn execute(
+    transaction: &DatabaseTransaction,
+    sql: &str,
+    values: impl IntoIterator<Item = Value>,
+) -> Result<(), Error> {
+    let done = transaction.execute_raw(statement(sql, values)).await;
+    done.map(|_| ()).map_err(unavailable)
+}
