@@ -14,6 +14,7 @@
 //! # }
 //! ```
 
+#[cfg(feature = "http")]
 mod client;
 mod eventually;
 mod folder;
@@ -23,12 +24,15 @@ mod process;
 pub mod programs;
 mod services;
 pub mod shared;
+#[cfg(feature = "http")]
 mod shop;
 
+#[cfg(feature = "http")]
 pub use client::{Client, Response};
 pub use eventually::eventually;
 pub use folder::Folder;
 pub use port::free_port;
 pub use process::Process;
 pub use services::{Kafka, MariaDb, Redis, Services, Which, jars};
+#[cfg(feature = "http")]
 pub use shop::{Finished, ShopProcess, ShopSettings};

@@ -13,7 +13,7 @@ use crate::services::{Kafka, MariaDb, Redis};
 
 /// "off": tests that need a service do not run, because whoever started them wanted it so.
 pub const SERVICES: &str = "MADANG_TEST_SERVICES";
-/// A file to which every test that does not run appends a line, so that the suite can count them.
+/// A file to which every test that does not run appends a line `PID TEST did NOT run: WHY`, so that the suite can count them.
 pub const SKIPPED: &str = "MADANG_TEST_SKIPPED";
 
 /// The MariaDB of this run, with [`MariaDb::create_database`] for a database of one's own; `None`: the test cannot run.
@@ -95,6 +95,8 @@ fn note(why: &str) {
     let line = format!("{test} did NOT run: {}\n", why.replace('\n', " | "));
     // Straight to the stream: the harness swallows what a passing test prints with `eprintln!`.
     let _ = std::io::stderr().write_all(format!("\n!!! {line}").as_bytes());
+    // One test may ask for several services: the process id tells its lines from those of a namesake in another binary.
+    let line = format!("{} {line}", std::process::id());
     if let Ok(file) = std::env::var(SKIPPED)
         && let Ok(mut file) = std::fs::File::options()
             .append(true)

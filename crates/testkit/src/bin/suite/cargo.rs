@@ -1,0 +1,156 @@
+//! Runs cargo as a child and, for the tests, reads along while their output streams through.
+//! It does not know what the steps mean.
+//! Called by `main`, one step after another.
+
+use std::ffi::OsStr;
+use std::io::Write;
+use std::process::Stdio;
+
+use anyhow::{Context, Result};
+use testkit::jars;
+use tokio::io::AsyncReadExt;
+use tokio::process::{Child, Command};
+
+use crate::options::Options;
+use crate::tally::Tally;
+
+/// One call of cargo in the workspace. Dropping it while it runs ends cargo and all that cargo started.
+pub struct Step {
+    command: Command,
+    arguments: Vec<String>,
+}
+
+impl Step {
+    pub fn format() -> Step {
+        Step::new(&["fmt", "--all", "--check"])
+    }
+
+    pub fn lints() -> Step {
+        let mut lints = Step::new(&["clippy", "--workspace", "--all-targets"]);
+        lints.add(["--", "-D", "warnings"]);
+        lints
+    }
+
+    pub fn tests(options: &Options) -> Step {
+        let mut tests = Step::new(&["test", "--workspace", "--no-fail-fast"]);
+        tests.add(options.only.as_deref());
+        if !options.arguments.is_empty() {
+            tests.add(["--"]);
+            tests.add(options.arguments.iter().map(String::as_str));
+        }
+        tests
+    }
+
+    fn new(arguments: &[&str]) -> Step {
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let mut command = Command::new(cargo);
+        command
+            .current_dir(jars::workspace())
+            .stdin(Stdio::null())
+            // A group of its own, so that all of it can be ended together.
+            .process_group(0);
+        // What `cargo run` told us about this package is not true of the packages to come.
+        for (name, _) in std::env::vars_os() {
+            let text = name.to_string_lossy();
+            if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
+                command.env_remove(name);
+            }
+        }
+        let mut step = Step {
+            command,
+            arguments: Vec::new(),
+        };
+        step.add(arguments.iter().copied());
+        step
+    }
+
+    fn add<'a>(&mut self, arguments: impl IntoIterator<Item = &'a str>) {
+        for argument in arguments {
+            self.command.arg(argument);
+            self.arguments.push(argument.to_owned());
+        }
+    }
+
+    pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Step {
+        self.command.env(name, value);
+        self
+    }
+
+    pub fn name(&self) -> String {
+        format!("cargo {}", self.arguments.join(" "))
+    }
+
+    /// True when cargo ended with 0.
+    pub async fn run(mut self) -> Result<bool> {
+        let mut group = self.start()?;
+        group.wait().await
+    }
+
+    /// As [`Step::run`], with cargo's standard output counted and passed on as it comes.
+    pub async fn run_counting(mut self, tally: &mut Tally) -> Result<bool> {
+        self.command.stdout(Stdio::piped());
+        let mut group = self.start()?;
+        let mut out = group.child.stdout.take().context("cargo's output")?;
+        let mut buffer = vec![0; 16 * 1024];
+        let mut line = Vec::new();
+        loop {
+            let read = out.read(&mut buffer).await.context("cargo's output")?;
+            if read == 0 {
+                break;
+            }
+            pass_on(&buffer[..read]);
+            for byte in &buffer[..read] {
+                if *byte == b'\n' {
+                    tally.read(&String::from_utf8_lossy(&line));
+                    line.clear();
+                } else {
+                    line.push(*byte);
+                }
+            }
+        }
+        tally.read(&String::from_utf8_lossy(&line));
+        group.wait().await
+    }
+
+    fn start(&mut self) -> Result<Group> {
+        eprintln!("suite: {}", self.name());
+        let child = self.command.spawn().context("starting cargo")?;
+        Ok(Group { child })
+    }
+}
+
+/// A reader that went away must not end the run before the services are down.
+fn pass_on(bytes: &[u8]) {
+    let mut out = std::io::stdout();
+    let _ = out.write_all(bytes);
+    let _ = out.flush();
+}
+
+/// A child that leads a process group; dropping it ends the whole group.
+struct Group {
+    child: Child,
+}
+
+impl Group {
+    async fn wait(&mut self) -> Result<bool> {
+        Ok(self
+            .child
+            .wait()
+            .await
+            .context("waiting for cargo")?
+            .success())
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        // Already reaped: nothing of it is left, and its number is no longer ours.
+        let Some(pid) = self.child.id() else {
+            return;
+        };
+        if let Ok(group) = libc::pid_t::try_from(pid) {
+            // SAFETY: a plain system call on the group that our unreaped child leads.
+            unsafe { libc::killpg(group, libc::SIGKILL) };
+        }
+    }
+}
