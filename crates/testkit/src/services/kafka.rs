@@ -141,6 +141,7 @@ async fn java() -> Result<Command> {
     Ok(command)
 }
 
+/// A killed broker may come back only after its old session has run out, so sessions are shorter than the usual 9 s.
 fn server_properties(port: u16, controller_port: u16, data: &Path) -> String {
     let data = data.display();
     format!(
@@ -154,6 +155,8 @@ controller.listener.names=CONTROLLER
 listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
 log.dirs={data}
 auto.create.topics.enable=false
+broker.session.timeout.ms=5000
+broker.heartbeat.interval.ms=500
 group.initial.rebalance.delay.ms=0
 offsets.topic.replication.factor=1
 offsets.topic.num.partitions=3
