@@ -4,6 +4,7 @@
 
 pub mod dialect;
 pub mod error;
+pub mod idempotency;
 pub mod ids;
 mod transaction;
 

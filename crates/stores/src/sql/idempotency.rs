@@ -1,0 +1,329 @@
+//! Commands that may be repeated: the record of an answer is looked up first and written last, in the effect's transaction.
+//! What the answer says is the feature's business. Stores of single commands go through `keyed`; the order batch uses
+//! `find` and `insert` itself; the janitor prunes.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use commerce::answer::{Answer, Answered, Claim, Keyed, StoreError};
+use futures::future::BoxFuture;
+use sea_orm::{ConnectionTrait, Value};
+
+use super::dialect::{chunks, list, padded};
+use super::{AsSqlError, Borrows, Database, Dialect, Error, Transaction, within};
+
+/// How often a command is taken up again after another process took its key in the same moment, or its commit got no answer.
+const ROUNDS_MAX: u32 = 4;
+/// Rows a statement.
+const CHUNK_MAX: usize = 64;
+
+/// What a key was used for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    pub request_hash: [u8; 32],
+    pub answer: Answer,
+}
+
+impl Record {
+    /// What a repeat under this record is told.
+    #[must_use]
+    pub fn answered(self, claim: &Claim) -> Answered {
+        if self.request_hash == claim.request_hash {
+            Answered::Replayed(self.answer)
+        } else {
+            Answered::Mismatch
+        }
+    }
+}
+
+impl From<Error> for StoreError {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Unavailable(text) | Error::Conflict(text) => Self::Unavailable(text),
+            Error::OutcomeUnknown(text) => Self::OutcomeUnknown(text),
+            other => Self::Failed(other.to_string()),
+        }
+    }
+}
+
+/// Carries a command out once per key: looks its record up, runs `effect`, renders the outcome and writes the record last,
+/// all in one transaction. `effect` may run several times (each in a transaction of its own, the earlier ones rolled
+/// back), and when it refuses it must have written nothing: the refusal's record is committed with whatever is there.
+///
+/// ```ignore
+/// keyed(&self.db, command, |tx, charge, _| Box::pin(async move { apply(tx, charge).await })).await
+/// ```
+///
+/// # Errors
+/// `StoreError`, by what the client can do about it; nothing is stored then.
+pub async fn keyed<'a, C, T, R, F>(
+    db: &Database,
+    keyed: Keyed<'a, C, T, R>,
+    effect: F,
+) -> Result<Answered, StoreError>
+where
+    C: Send + Sync,
+    T: Send,
+    R: Send,
+    F: for<'t> Fn(
+            &'t Transaction,
+            &'t C,
+            Borrows<'t, 'a>,
+        ) -> BoxFuture<'t, Result<Result<T, R>, Error>>
+        + Send
+        + Sync,
+{
+    let mut round = 1;
+    loop {
+        let error = match once(db, &keyed, &effect).await {
+            Ok(answered) => return Ok(answered),
+            Err(error) => error,
+        };
+        let Some(claim) = keyed.claim else {
+            return Err(error.into());
+        };
+        match &error {
+            Failure::Taken => {}
+            Failure::Sql(Error::OutcomeUnknown(_)) => {
+                match settle(db, claim).await {
+                    Ok(None) => {}
+                    // It was this very command, whose answer nobody has seen.
+                    Ok(Some(record)) if record.request_hash == claim.request_hash => {
+                        return Ok(Answered::Fresh(record.answer));
+                    }
+                    Ok(Some(_)) => return Ok(Answered::Mismatch),
+                    Err(_) => return Err(error.into()),
+                }
+            }
+            Failure::Sql(_) => return Err(error.into()),
+        }
+        if round >= ROUNDS_MAX {
+            return Err(error.into());
+        }
+        round += 1;
+    }
+}
+
+async fn once<'a, C, T, R, F>(
+    db: &Database,
+    keyed: &Keyed<'a, C, T, R>,
+    effect: &F,
+) -> Result<Answered, Failure>
+where
+    C: Send + Sync,
+    T: Send,
+    R: Send,
+    F: for<'t> Fn(
+            &'t Transaction,
+            &'t C,
+            Borrows<'t, 'a>,
+        ) -> BoxFuture<'t, Result<Result<T, R>, Error>>
+        + Send
+        + Sync,
+{
+    let dialect = db.dialect();
+    within(db, |tx, _| {
+        Box::pin(async move {
+            if let Some(claim) = keyed.claim {
+                let mut found = find(tx, dialect, &[claim.scope]).await?;
+                if let Some(record) = found.remove(&claim.scope) {
+                    return Ok(record.answered(claim));
+                }
+            }
+            let outcome = effect(tx, &keyed.command, std::marker::PhantomData).await?;
+            let answer = (keyed.render)(&outcome);
+            if let Some(claim) = keyed.claim {
+                insert(tx, dialect, &[(claim, &answer)])
+                    .await
+                    .map_err(|e| match e {
+                        Error::Duplicate(_) => Failure::Taken,
+                        other => Failure::Sql(other),
+                    })?;
+            }
+            Ok(Answered::Fresh(answer))
+        })
+    })
+    .await
+}
+
+/// The record of a claim whose COMMIT got no answer, asked for under lock and on a new connection: it waits for the old
+/// transaction, which may still be committing. `None`: it can no longer commit.
+///
+/// # Errors
+/// Those of the transaction.
+pub async fn settle(db: &Database, claim: &Claim) -> Result<Option<Record>, Error> {
+    let dialect = db.dialect();
+    let scope = claim.scope;
+    within(db, |tx, _| {
+        Box::pin(async move {
+            let sql = format!("{SELECT} WHERE scope = ?{}", dialect.for_update());
+            let row = tx
+                .query_one_raw(dialect.statement(sql, vec![scope.to_vec().into()]))
+                .await?;
+            row.map(|row| Ok(read(&row)?.1)).transpose()
+        })
+    })
+    .await
+}
+
+const SELECT: &str = "SELECT scope, request_hash, status, location, body FROM idempotency";
+
+/// The records of these scopes, as far as they are there.
+///
+/// # Errors
+/// Those of the statements.
+pub async fn find(
+    connection: &impl ConnectionTrait,
+    dialect: Dialect,
+    scopes: &[[u8; 32]],
+) -> Result<HashMap<[u8; 32], Record>, Error> {
+    let mut found = HashMap::with_capacity(scopes.len());
+    for chunk in scopes.chunks(1_024) {
+        let asked = padded(chunk);
+        let sql = format!("{SELECT} WHERE scope IN ({})", list(asked.len()));
+        let values = asked.iter().map(|s| s.to_vec().into()).collect();
+        for row in connection
+            .query_all_raw(dialect.statement(sql, values))
+            .await?
+        {
+            let (scope, record) = read(&row)?;
+            found.insert(scope, record);
+        }
+    }
+    Ok(found)
+}
+
+fn read(row: &sea_orm::QueryResult) -> Result<([u8; 32], Record), Error> {
+    let status: i64 = row.try_get_by(2)?;
+    let answer = Answer {
+        status: u16::try_from(status)
+            .map_err(|_| Error::Other(format!("idempotency.status {status}")))?,
+        location: row.try_get_by(3)?,
+        body: Bytes::from(row.try_get_by::<Vec<u8>, _>(4)?),
+    };
+    let record = Record {
+        request_hash: digest(row, 1)?,
+        answer,
+    };
+    Ok((digest(row, 0)?, record))
+}
+
+fn digest(row: &sea_orm::QueryResult, column: usize) -> Result<[u8; 32], Error> {
+    let bytes: Vec<u8> = row.try_get_by(column)?;
+    let length = bytes.len();
+    bytes
+        .try_into()
+        .map_err(|_| Error::Other(format!("an idempotency digest of {length} bytes")))
+}
+
+/// Writes the records, in order of scope. To be called last in the effect's transaction, with each scope once.
+///
+/// # Errors
+/// `Error::Duplicate` when another process has used one of the keys since `find`: roll back, answer that one from its
+/// record and decide the rest again.
+pub async fn insert(
+    tx: &Transaction,
+    dialect: Dialect,
+    records: &[(&Claim, &Answer)],
+) -> Result<(), Error> {
+    let mut sorted = records.to_vec();
+    sorted.sort_unstable_by_key(|(claim, _)| claim.scope);
+    let row = format!("(?, ?, ?, ?, ?, {})", dialect.now_us());
+    let mut rest = sorted.as_slice();
+    for size in chunks(rest.len(), CHUNK_MAX) {
+        let (now, later) = rest.split_at(size);
+        rest = later;
+        let sql = format!(
+            "INSERT INTO idempotency (scope, request_hash, status, location, body, created_us) VALUES {}",
+            vec![row.as_str(); size].join(", ")
+        );
+        let values = now.iter().flat_map(|(claim, answer)| row_of(claim, answer));
+        tx.execute_raw(dialect.statement(sql, values.collect()))
+            .await?;
+    }
+    Ok(())
+}
+
+fn row_of(claim: &Claim, answer: &Answer) -> [Value; 5] {
+    [
+        claim.scope.to_vec().into(),
+        claim.request_hash.to_vec().into(),
+        i64::from(answer.status).into(),
+        answer.location.clone().into(),
+        answer.body.to_vec().into(),
+    ]
+}
+
+/// Deletes at most `limit` records (1 to 1,024) older than `older_than_us` by the database's clock, oldest first.
+/// Answers how many; call again while it is `limit`.
+///
+/// # Errors
+/// Those of the transaction.
+pub async fn prune_idempotency(
+    db: &Database,
+    older_than_us: i64,
+    limit: u32,
+) -> Result<u64, Error> {
+    let dialect = db.dialect();
+    let limit = limit.clamp(1, 1_024);
+    let sql = format!(
+        "SELECT scope FROM idempotency WHERE created_us < {} - ? ORDER BY created_us LIMIT {limit}",
+        dialect.now_us()
+    );
+    let old = db
+        .reader()
+        .query_all_raw(db.statement(sql, vec![older_than_us.into()]))
+        .await?
+        .iter()
+        .map(|row| row.try_get_by::<Vec<u8>, _>(0))
+        .collect::<Result<Vec<_>, _>>()?;
+    if old.is_empty() {
+        return Ok(0);
+    }
+    let old = &padded(&old);
+    within(db, |tx, _| {
+        Box::pin(async move {
+            let sql = format!(
+                "DELETE FROM idempotency WHERE scope IN ({})",
+                list(old.len())
+            );
+            let scopes = old.iter().map(|s| s.clone().into()).collect();
+            let done = tx.execute_raw(dialect.statement(sql, scopes)).await?;
+            Ok(done.rows_affected())
+        })
+    })
+    .await
+}
+
+/// Why a transaction of `once` was rolled back.
+enum Failure {
+    Sql(Error),
+    /// Another process has written a record under this key since the lookup.
+    Taken,
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Sql(error)
+    }
+}
+
+impl From<Failure> for StoreError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Sql(error) => error.into(),
+            Failure::Taken => {
+                Self::Unavailable("another process keeps taking this Idempotency-Key".into())
+            }
+        }
+    }
+}
+
+impl AsSqlError for Failure {
+    fn as_sql_error(&self) -> Option<&Error> {
+        match self {
+            Self::Sql(error) => Some(error),
+            Self::Taken => None,
+        }
+    }
+}
