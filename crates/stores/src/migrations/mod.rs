@@ -2,6 +2,9 @@
 //! A migration that has been released is never edited; a change is a new one at the end.
 
 mod m0001_foundation;
+mod m0003_catalogue;
+mod m0008_analytics;
+mod m0009_data_platform;
 
 use sea_orm::{DatabaseConnection, DbBackend};
 use sea_orm_migration::prelude::*;
@@ -12,7 +15,12 @@ struct Migrator;
 
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m0001_foundation::Migration)]
+        vec![
+            Box::new(m0001_foundation::Migration),
+            Box::new(m0003_catalogue::Migration),
+            Box::new(m0008_analytics::Migration),
+            Box::new(m0009_data_platform::Migration),
+        ]
     }
 }
 
