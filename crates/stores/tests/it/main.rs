@@ -1,0 +1,5 @@
+//! The contract suites of the stores: each is written once and run on every engine behind its port.
+//! No shop rule is tested here beyond what a store must keep. Tests that need MariaDB have `mysql` in their names.
+
+mod backends;
+mod idempotency;
