@@ -63,10 +63,10 @@ impl Identity {
     /// A negative or unreadable number is not one of ours.
     #[must_use]
     pub fn of(record: &Record, first: &Origin) -> Self {
-        if let Some(seq) = record.headers.text(SEQ).and_then(|s| s.parse().ok()) {
-            if seq >= 0 {
-                return Self::Seq(seq);
-            }
+        if let Some(seq) = record.headers.text(SEQ).and_then(|s| s.parse().ok())
+            && seq >= 0
+        {
+            return Self::Seq(seq);
         }
         match record.headers.text(CE_ID) {
             Some(id) if !id.is_empty() && id.len() <= 200 => Self::Foreign(id.to_owned()),

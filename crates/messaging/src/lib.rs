@@ -2,6 +2,7 @@
 //! It knows bytes, keys, headers, offsets and leases, and no word of what the shop sells.
 //! `commerce` writes handlers and events against it; `stores` and the binary wire it.
 
+pub mod backoff;
 pub mod consumer;
 pub mod embedded;
 pub mod envelope;

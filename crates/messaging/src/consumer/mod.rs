@@ -2,10 +2,28 @@
 //! retry, dead letters and committed offsets. A handler knows none of that.
 //! Handlers live with the features; the binary starts one runtime a consumer.
 
+mod bisect;
+pub mod journey;
+mod lag;
+mod leaving;
+mod member;
+mod meters;
+mod route;
+mod runtime;
+mod settings;
+mod settle;
+mod spans;
+mod worker;
+
 use async_trait::async_trait;
 
 use crate::envelope::{Identity, Origin};
 use crate::record::Record;
+
+pub use lag::{Lag, lag};
+pub use route::{consumed_topics, dead_letter_topic, required_topics, retry_topic};
+pub use runtime::Runtime;
+pub use settings::{Retry, Settings};
 
 /// An event as a handler sees it: the record as it came, and who it is.
 #[derive(Clone, Debug)]

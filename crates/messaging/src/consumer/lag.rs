@@ -1,0 +1,45 @@
+//! How far a consumer is behind: its committed offsets against the ends of the topics it reads, retry topics included.
+//! It asks the log and joins no group, so that any process can ask.
+//! The binary's gauge and the audit's barrier call it.
+
+use super::route::consumed_topics;
+use super::settings::Settings;
+use crate::log::{Error, EventLog, Reset};
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lag {
+    pub topic: String,
+    pub partition: i32,
+    /// Offset of the next record to read; `None` before the first commit.
+    pub committed: Option<i64>,
+    /// Offset that the next record written will get.
+    pub end: i64,
+    /// Records between the two that are still kept.
+    pub records: u64,
+}
+
+/// One entry a partition, in the order of `consumed_topics`.
+pub async fn lag(log: &dyn EventLog, settings: &Settings) -> Result<Vec<Lag>, Error> {
+    let mut lags = Vec::new();
+    for topic in consumed_topics(settings) {
+        let committed = log.committed(&settings.group, &topic).await?;
+        for marks in log.watermarks(&topic).await? {
+            let at = committed
+                .iter()
+                .find(|(partition, _)| *partition == marks.partition)
+                .and_then(|(_, offset)| *offset);
+            let start = at.unwrap_or(match settings.reset {
+                Reset::Earliest => marks.low,
+                Reset::Latest => marks.high,
+            });
+            lags.push(Lag {
+                topic: topic.clone(),
+                partition: marks.partition,
+                committed: at,
+                end: marks.high,
+                records: u64::try_from(marks.high - start.max(marks.low)).unwrap_or(0),
+            });
+        }
+    }
+    Ok(lags)
+}

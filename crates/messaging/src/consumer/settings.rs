@@ -1,0 +1,65 @@
+//! What one consumer is: its group, its topics, and how it retries.
+//! Plain values; where they come from is the binary's affair.
+//! `Runtime` is built from them, `required_topics` and `lag` read them.
+
+use crate::backoff::Backoff;
+use crate::log::Reset;
+
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Names the consumer in metrics, log lines and dead letters.
+    pub name: String,
+    pub group: String,
+    /// Source topics; retry topics are added by the runtime.
+    pub topics: Vec<String>,
+    /// Partitions handed to the handler at once in this process, at least 1.
+    pub concurrency: usize,
+    /// Records in one batch at most.
+    pub batch_max: usize,
+    pub reset: Reset,
+    pub retry: Retry,
+    /// Waits of everything that is tried again in place: records, batches, publishing, joining the group.
+    pub backoff: Backoff,
+    /// A handler's `after_ms` counts up to this.
+    pub after_max_ms: u64,
+    /// How long batches in hand may take to settle when partitions are taken away or the consumer stops.
+    pub drain_ms: u64,
+    /// Settled offsets are committed this often; and at once on revoke and stop.
+    pub commit_interval_ms: u64,
+    /// Bytes of the exception headers of a retried or dead record at most (the text is cut).
+    pub failure_bytes_max: usize,
+}
+
+/// What becomes of a record whose handler asked for a retry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Retry {
+    /// The record is held at the head of its partition: order is kept, the partition waits.
+    InPlace {
+        /// Deliveries after which the record is dead; `None`: it is tried for ever.
+        attempts_max: Option<u32>,
+    },
+    /// The record moves to `<topic>-<group>-retry-<delay>` and on to the next: the partition goes on, order is given up.
+    Topics {
+        /// Delay of each retry topic; used in ascending order, repeated ones once.
+        delays_ms: Vec<u64>,
+    },
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            group: String::new(),
+            topics: Vec::new(),
+            concurrency: 3,
+            batch_max: 500,
+            reset: Reset::Earliest,
+            retry: Retry::InPlace { attempts_max: None },
+            backoff: Backoff::default(),
+            after_max_ms: 300_000,
+            drain_ms: 5_000,
+            commit_interval_ms: 100,
+            failure_bytes_max: 32 * 1024,
+        }
+    }
+}
