@@ -181,6 +181,25 @@ pub(crate) fn dead_letter_headers(
     headers
 }
 
+/// Headers of a record that its own topic refused, before it lay anywhere: it has a topic it was meant for, and no offset.
+pub(crate) fn refused_headers(
+    mut headers: Headers,
+    topic: &str,
+    failure: &Failure,
+    failure_bytes_max: usize,
+) -> Headers {
+    let names = &ON_DEAD_LETTER;
+    let kind = cut(&failure.kind, failure_bytes_max);
+    headers.append(names.topic, topic.to_owned());
+    headers.replace(names.fqcn, kind.to_owned());
+    headers.replace(names.cause_fqcn, kind.to_owned());
+    headers.replace(
+        names.message,
+        cut(&failure.message, failure_bytes_max).to_owned(),
+    );
+    headers
+}
+
 fn replace_original(headers: &mut Headers, journey: &Journey) {
     let names = &ON_RETRY;
     headers.replace(names.topic, journey.origin.topic.clone());

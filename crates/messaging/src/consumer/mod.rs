@@ -3,7 +3,7 @@
 //! Handlers live with the features; the binary starts one runtime a consumer.
 
 mod bisect;
-pub mod journey;
+pub(crate) mod journey;
 mod lag;
 mod leaving;
 mod member;
@@ -21,6 +21,7 @@ use crate::envelope::{Identity, Origin};
 use crate::record::Record;
 
 pub use lag::{Lag, lag};
+pub(crate) use route::with_headroom;
 pub use route::{consumed_topics, dead_letter_topic, required_topics, retry_topic};
 pub use runtime::Runtime;
 pub use settings::{Retry, Settings};

@@ -25,18 +25,22 @@ pub fn dead_letter_topic(source: &str, group: &str) -> String {
 /// The retry and dead-letter topics that the consumer needs beside this source.
 #[must_use]
 pub fn required_topics(settings: &Settings, source: &TopicSpec) -> Vec<TopicSpec> {
+    delays(&settings.retry)
+        .into_iter()
+        .map(|delay| retry_topic(&source.name, &settings.group, delay))
+        .chain([dead_letter_topic(&source.name, &settings.group)])
+        .map(|name| with_headroom(source, name))
+        .collect()
+}
+
+/// A topic shaped like its source that takes the same records with headers added.
+pub(crate) fn with_headroom(source: &TopicSpec, name: String) -> TopicSpec {
     let bytes = source.max_message_bytes.unwrap_or(DEFAULT_MESSAGE_BYTES);
-    let spec = |name: String| TopicSpec {
+    TopicSpec {
         name,
         max_message_bytes: Some(bytes.saturating_add(HEADROOM_BYTES)),
         ..source.clone()
-    };
-    let mut topics: Vec<TopicSpec> = delays(&settings.retry)
-        .into_iter()
-        .map(|delay| spec(retry_topic(&source.name, &settings.group, delay)))
-        .collect();
-    topics.push(spec(dead_letter_topic(&source.name, &settings.group)));
-    topics
+    }
 }
 
 /// Every topic that the consumer reads: sources, then their retry topics.

@@ -2,6 +2,8 @@
 //! once the log has acknowledged them. This module holds the row, the store port and the relay.
 //! The shop's store writes rows; the relay role publishes them.
 
+pub mod relay;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use uuid::Uuid;

@@ -1,0 +1,108 @@
+//! The relay: publishes what the outbox holds, in order within a shard, and deletes exactly what the log has acknowledged.
+//! At least once: a row is gone only after its record is durable, and a crash between the two sends it again.
+//! The binary runs one in the relay role; stores wake it.
+
+mod mapping;
+mod settings;
+mod settling;
+mod shard;
+mod wake;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use metrics::gauge;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+pub use mapping::{dead_letter_topic, required_topics};
+pub use settings::Settings;
+pub use wake::Wake;
+
+use self::shard::Shard;
+use super::{Error, Store};
+use crate::log::EventLog;
+
+/// What the shards of one relay share.
+struct Shared {
+    log: Arc<dyn EventLog>,
+    store: Arc<dyn Store>,
+    settings: Settings,
+    wake: Wake,
+}
+
+pub struct Relay {
+    shared: Arc<Shared>,
+}
+
+impl Relay {
+    #[must_use]
+    pub fn new(
+        log: Arc<dyn EventLog>,
+        store: Arc<dyn Store>,
+        settings: Settings,
+        wake: Wake,
+    ) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                log,
+                store,
+                settings,
+                wake,
+            }),
+        }
+    }
+
+    /// Relays every shard that it can lease, until `cancel`; then awaits what is on its way, deletes, and gives its leases up.
+    pub async fn run(&self, cancel: CancellationToken) {
+        let mut shards = JoinSet::new();
+        for shard in 0..self.shared.settings.shards.max(1) {
+            self.start(&mut shards, shard, &cancel);
+        }
+        let depth = tokio::spawn(show_depth(Arc::clone(&self.shared), cancel.clone()));
+        while let Some(ended) = shards.join_next().await {
+            let (shard, panicked) = match ended {
+                Ok(ended) => ended,
+                Err(error) => {
+                    tracing::error!(%error, "relay of a shard was cut off");
+                    continue;
+                }
+            };
+            if panicked && !cancel.is_cancelled() {
+                tracing::error!(shard, "relay of a shard panicked, it starts again");
+                self.start(&mut shards, shard, &cancel);
+            }
+        }
+        depth.abort();
+    }
+
+    fn start(&self, shards: &mut JoinSet<(i32, bool)>, shard: i32, cancel: &CancellationToken) {
+        let relay = tokio::spawn(Shard::new(Arc::clone(&self.shared), shard).run(cancel.clone()));
+        let pause = self.shared.settings.backoff.delay(1);
+        shards.spawn(async move {
+            let panicked = relay.await.is_err();
+            if panicked {
+                tokio::time::sleep(pause).await;
+            }
+            (shard, panicked)
+        });
+    }
+
+    /// One pass over the shard, from its head to its end: takes the lease, publishes, deletes, gives the lease up.
+    /// Returns how many rows it published; 0 when another owner has the shard.
+    pub async fn relay_once(&self, shard: i32) -> Result<u64, Error> {
+        Shard::new(Arc::clone(&self.shared), shard).once().await
+    }
+}
+
+async fn show_depth(shared: Arc<Shared>, cancel: CancellationToken) {
+    let mut tick = tokio::time::interval(Duration::from_millis(shared.settings.depth_ms.max(1)));
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    while cancel.run_until_cancelled(tick.tick()).await.is_some() {
+        // A store that is away is the shards' news; the gauges keep their last value.
+        if let Ok(depth) = shared.store.depth().await {
+            gauge!("madang_outbox_rows").set(depth.rows as f64);
+            gauge!("madang_outbox_oldest_age_seconds").set(depth.oldest_us as f64 / 1e6);
+        }
+    }
+}

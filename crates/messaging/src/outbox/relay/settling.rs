@@ -1,0 +1,142 @@
+//! What becomes of rows once the log has answered for them: to be deleted, to be sent again, to a dead-letter topic, or kept back.
+//! Nothing is decided here about when; the shard's turn does that.
+//! Part of the shard.
+
+use std::time::Duration;
+
+use metrics::counter;
+use tokio::time::Instant;
+
+use super::mapping;
+use super::shard::Shard;
+use crate::log;
+use crate::outbox::Row;
+
+/// A batch that has been published, row by row.
+pub(super) struct Sent {
+    pub rows: Vec<Row>,
+    pub results: Vec<Result<log::Acknowledged, log::Error>>,
+    /// It went to dead-letter topics.
+    pub dead: bool,
+}
+
+/// A row that the log does not take.
+pub(super) struct Refused {
+    pub tries: u32,
+    pub again: Instant,
+}
+
+impl Shard {
+    pub(super) fn settle(&mut self, sent: Sent) {
+        let Sent {
+            rows,
+            results,
+            dead,
+        } = sent;
+        let mut results = results.into_iter();
+        let mut away = None;
+        let mut dead_letters = (Vec::new(), Vec::new());
+        for row in rows {
+            match results.next() {
+                Some(Ok(_)) => self.acknowledge(&row, dead),
+                Some(Err(error @ log::Error::Unavailable(_))) => {
+                    self.known.remove(&row.id);
+                    away = Some(error);
+                }
+                None => {
+                    self.known.remove(&row.id);
+                }
+                Some(Err(error)) if dead || matches!(error, log::Error::UnknownTopic(_)) => {
+                    self.hold(&row, &error, dead)
+                }
+                Some(Err(error)) => {
+                    if !self.refused.contains_key(&row.id) {
+                        tracing::error!(shard = self.shard, id = %row.id, topic = row.topic, %error, "event refused, to its dead-letter topic");
+                    }
+                    dead_letters
+                        .1
+                        .push(mapping::dead_letter(&row, &self.shared.settings, &error));
+                    dead_letters.0.push(row);
+                }
+            }
+        }
+        self.note_weather(away);
+        let (rows, batch) = dead_letters;
+        if self
+            .publish_until()
+            .is_some_and(|until| Instant::now() < until)
+        {
+            self.publish(rows, batch, true);
+        } else {
+            self.known_no_more(&rows);
+        }
+    }
+
+    fn acknowledge(&mut self, row: &Row, dead: bool) {
+        self.acknowledged.push(row.id);
+        self.refused.remove(&row.id);
+        if !self.missing_topics.is_empty() {
+            self.missing_topics.remove(&row.topic);
+        }
+        self.moved = true;
+        self.published += 1;
+        let outcome = if dead { "dead" } else { "published" };
+        counter!("madang_outbox_published_total", "topic" => row.topic.clone(), "outcome" => outcome).increment(1);
+    }
+
+    /// The row stays where it is and is tried again later and later; its neighbours go on.
+    fn hold(&mut self, row: &Row, error: &log::Error, dead: bool) {
+        self.known.remove(&row.id);
+        counter!("madang_outbox_refused_total", "topic" => row.topic.clone()).increment(1);
+        let tries = self.refused.get(&row.id).map_or(0, |refused| refused.tries) + 1;
+        let first = if dead {
+            tries == 1
+        } else {
+            self.missing_topics.insert(row.topic.clone())
+        };
+        if first {
+            tracing::error!(shard = self.shard, id = %row.id, topic = row.topic, %error, "event cannot be published, it stays in the outbox");
+        }
+        let settings = &self.shared.settings;
+        let now = Instant::now();
+        if tries == 1 && self.refused.len() >= settings.held_max {
+            // It cannot be remembered: no row of this shard is tried so soon again that it could spin.
+            self.not_before = now + Duration::from_millis(settings.backoff.max_ms);
+            return;
+        }
+        let again = now + settings.backoff.delay(tries);
+        self.refused.insert(row.id, Refused { tries, again });
+    }
+
+    /// After a batch: is the log there?
+    fn note_weather(&mut self, away: Option<log::Error>) {
+        match away {
+            Some(error) => {
+                self.failures = self.failures.saturating_add(1);
+                if self.failures == 1 {
+                    tracing::warn!(shard = self.shard, %error, "event log does not take events, they wait in the outbox");
+                }
+                let now = Instant::now();
+                self.not_before = now + self.shared.settings.backoff.delay(self.failures);
+                // What came back unsent lies before the cursor.
+                self.cursor = None;
+                self.at_end = false;
+            }
+            None if self.failures > 0 => {
+                tracing::info!(
+                    shard = self.shard,
+                    failures = self.failures,
+                    "event log takes events again"
+                );
+                self.failures = 0;
+            }
+            None => {}
+        }
+    }
+
+    fn known_no_more(&mut self, rows: &[Row]) {
+        for row in rows {
+            self.known.remove(&row.id);
+        }
+    }
+}
