@@ -3,6 +3,8 @@
 
 mod m0001_foundation;
 mod m0003_catalogue;
+mod m0004_wallet;
+mod m0005_orders;
 mod m0008_analytics;
 mod m0009_data_platform;
 
@@ -18,6 +20,8 @@ impl MigratorTrait for Migrator {
         vec![
             Box::new(m0001_foundation::Migration),
             Box::new(m0003_catalogue::Migration),
+            Box::new(m0004_wallet::Migration),
+            Box::new(m0005_orders::Migration),
             Box::new(m0008_analytics::Migration),
             Box::new(m0009_data_platform::Migration),
         ]

@@ -7,6 +7,7 @@ pub mod error;
 pub mod idempotency;
 pub mod ids;
 mod transaction;
+pub mod wallet;
 
 use std::time::Duration;
 
