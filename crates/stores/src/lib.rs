@@ -3,4 +3,5 @@
 //! The binary builds these and hands them to the features as ports.
 
 pub mod migrations;
+pub mod redis;
 pub mod sql;
