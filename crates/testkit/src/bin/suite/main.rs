@@ -176,7 +176,7 @@ impl Report {
         }
         if self.tally.failed > 0 {
             self.problems
-                .push(format!("{} tests failed", self.tally.failed));
+                .push(format!("tests that failed: {}", self.tally.failed));
         }
         if strict && !self.not_run.iter().all(asked_for) {
             self.problems
