@@ -30,7 +30,11 @@ pub fn required_topics(source: &TopicSpec) -> Vec<TopicSpec> {
 }
 
 pub(super) fn outgoing(row: &Row, settings: &Settings) -> Outgoing {
-    let type_id = settings.type_ids.get(&row.kind).unwrap_or(&row.kind);
+    // One kind may go to several topics, whose readers know it by different classes.
+    let by_topic = settings.type_ids.get(&row.topic);
+    let type_id = by_topic
+        .or_else(|| settings.type_ids.get(&row.kind))
+        .unwrap_or(&row.kind);
     let envelope = Envelope {
         id: row.id,
         kind: row.kind.clone(),

@@ -33,7 +33,7 @@ pub struct Settings {
     pub backoff: Backoff,
     /// `ce_source` of every event.
     pub source: String,
-    /// From a row's `kind` to its `__TypeId__`; a kind that is missing is its own type id.
+    /// From a row's topic, or else its `kind`, to its `__TypeId__`; a kind that is missing is its own type id.
     pub type_ids: HashMap<String, String>,
 }
 
