@@ -1,0 +1,265 @@
+//! Topics, watermarks and committed offsets of a Kafka cluster.
+//! All requests are bounded by the request timeout and run off the async threads. `KafkaLog` calls it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::config::FromClientConfigAndContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::RDKafkaErrorCode as Code;
+use rdkafka::metadata::MetadataTopic;
+use rdkafka::{Offset, TopicPartitionList};
+
+use crate::log::{Error, TopicInfo, TopicSpec, Watermarks};
+
+use super::blocking;
+use super::errors;
+use super::reporter::Reporter;
+use super::settings::Settings;
+
+type Client = BaseConsumer<Reporter>;
+
+/// Groups whose clients are kept for the next question about their offsets.
+const GROUPS_KEPT: usize = 32;
+/// Events taken from an unpolled client at each use, so that they do not pile up.
+const EVENTS_TAKEN: usize = 100;
+/// Between two looks whether a new topic has come to be known.
+const CREATED_LOOK: Duration = Duration::from_millis(20);
+
+pub struct Admin {
+    settings: Settings,
+    request: Duration,
+    metadata: Arc<Client>,
+    admin: AdminClient<Reporter>,
+    groups: Mutex<HashMap<String, Arc<Client>>>,
+}
+
+impl Admin {
+    pub fn new(settings: &Settings) -> Result<Self, Error> {
+        let config = settings.plain();
+        let metadata = Client::from_config_and_context(&config, Reporter::new("metadata"))
+            .map_err(|error| errors::of(&error))?;
+        let admin = AdminClient::from_config_and_context(&config, Reporter::new("admin"))
+            .map_err(|error| errors::of(&error))?;
+        Ok(Self {
+            settings: settings.clone(),
+            request: Duration::from_millis(settings.request_timeout_ms),
+            metadata: Arc::new(metadata),
+            admin,
+            groups: Mutex::default(),
+        })
+    }
+
+    async fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&Client, Duration) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let (client, request) = (Arc::clone(&self.metadata), self.request);
+        blocking(move || {
+            take_events(&client);
+            let answer = question(&client, request);
+            if answer.is_ok() {
+                client.context().answered();
+            }
+            answer
+        })
+        .await
+    }
+
+    /// Without the broker's own (`__consumer_offsets` and its like).
+    pub async fn topics(&self) -> Result<Vec<TopicInfo>, Error> {
+        self.ask(|client, request| {
+            let metadata = client.fetch_metadata(None, request);
+            let metadata = metadata.map_err(|error| errors::of(&error))?;
+            let mut topics: Vec<_> = metadata
+                .topics()
+                .iter()
+                .filter(|topic| !topic.name().starts_with("__"))
+                .map(info)
+                .collect();
+            topics.sort_by(|one, other| one.name.cmp(&other.name));
+            Ok(topics)
+        })
+        .await
+    }
+
+    pub async fn topic(&self, name: &str) -> Result<TopicInfo, Error> {
+        let name = name.to_owned();
+        self.ask(move |client, request| topic(client, &name, request))
+            .await
+    }
+
+    pub async fn ping(&self) -> Result<(), Error> {
+        self.ask(|client, request| {
+            let metadata = client.fetch_metadata(None, request);
+            metadata.map(|_| ()).map_err(|error| errors::of(&error))
+        })
+        .await
+    }
+
+    pub async fn create(&self, topics: &[TopicSpec]) -> Result<(), Error> {
+        let limits: Vec<_> = topics
+            .iter()
+            .map(|topic| {
+                (
+                    topic.retention_ms.map(|ms| ms.to_string()),
+                    topic.max_message_bytes.map(|bytes| bytes.to_string()),
+                )
+            })
+            .collect();
+        let mut wanted = Vec::new();
+        for (topic, (retention, bytes)) in topics.iter().zip(&limits) {
+            let replication = TopicReplication::Fixed(topic.replication);
+            let mut new = NewTopic::new(&topic.name, topic.partitions, replication);
+            if let Some(retention) = retention {
+                new = new.set("retention.ms", retention);
+            }
+            if let Some(bytes) = bytes {
+                new = new.set("max.message.bytes", bytes);
+            }
+            wanted.push(new);
+        }
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let results = self.admin.create_topics(&wanted, &self.options()).await;
+        for result in results.map_err(|error| errors::of(&error))? {
+            match result {
+                Ok(_) | Err((_, Code::TopicAlreadyExists)) => {}
+                Err((name, code)) => return Err(errors::of_delivery(code, &name)),
+            }
+        }
+        self.wait_until_known(topics).await
+    }
+
+    /// The controller has them; the brokers that clients ask hear of them a moment later.
+    async fn wait_until_known(&self, topics: &[TopicSpec]) -> Result<(), Error> {
+        let until = tokio::time::Instant::now() + self.request;
+        for topic in topics {
+            while let Err(error) = self.topic(&topic.name).await {
+                if tokio::time::Instant::now() >= until {
+                    return Err(match error {
+                        Error::UnknownTopic(name) => {
+                            Error::Unavailable(format!("{name} was created and is not known yet"))
+                        }
+                        error => error,
+                    });
+                }
+                tokio::time::sleep(CREATED_LOOK).await;
+            }
+        }
+        Ok(())
+    }
+
+    pub async fn delete(&self, name: &str) -> Result<(), Error> {
+        let results = self.admin.delete_topics(&[name], &self.options()).await;
+        for result in results.map_err(|error| errors::of(&error))? {
+            if let Err((name, code)) = result {
+                return Err(errors::of_delivery(code, &name));
+            }
+        }
+        Ok(())
+    }
+
+    fn options(&self) -> AdminOptions {
+        AdminOptions::new()
+            .request_timeout(Some(self.request))
+            .operation_timeout(Some(self.request))
+    }
+
+    pub async fn watermarks(&self, name: &str) -> Result<Vec<Watermarks>, Error> {
+        let name = name.to_owned();
+        self.ask(move |client, request| {
+            let partitions = topic(client, &name, request)?.partitions;
+            (0..partitions)
+                .map(|partition| {
+                    let marks = client.fetch_watermarks(&name, partition, request);
+                    let (low, high) = marks.map_err(|error| errors::of(&error))?;
+                    Ok(Watermarks {
+                        partition,
+                        low,
+                        high,
+                    })
+                })
+                .collect()
+        })
+        .await
+    }
+
+    pub async fn committed(
+        &self,
+        group: &str,
+        name: &str,
+    ) -> Result<Vec<(i32, Option<i64>)>, Error> {
+        let partitions = self.topic(name).await?.partitions;
+        let client = self.group(group)?;
+        let (name, request) = (name.to_owned(), self.request);
+        blocking(move || {
+            take_events(&client);
+            let mut list = TopicPartitionList::new();
+            for partition in 0..partitions {
+                list.add_partition(&name, partition);
+            }
+            let offsets = client.committed_offsets(list, request);
+            let offsets = offsets.map_err(|error| errors::of(&error))?;
+            client.context().answered();
+            let offset = |offset| match offset {
+                Offset::Offset(offset) => Some(offset),
+                _ => None,
+            };
+            let elements = offsets.elements();
+            Ok(elements
+                .iter()
+                .map(|element| (element.partition(), offset(element.offset())))
+                .collect())
+        })
+        .await
+    }
+
+    /// A client that speaks for the group without joining it.
+    fn group(&self, group: &str) -> Result<Arc<Client>, Error> {
+        let mut groups = self.groups.lock();
+        if let Some(client) = groups.get(group) {
+            return Ok(Arc::clone(client));
+        }
+        let reporter = Reporter::new(format!("offsets of {group}"));
+        let config = self.settings.onlooker(group);
+        let client = Client::from_config_and_context(&config, reporter);
+        let client = Arc::new(client.map_err(|error| errors::of(&error))?);
+        if groups.len() < GROUPS_KEPT {
+            groups.insert(group.to_owned(), Arc::clone(&client));
+        }
+        Ok(client)
+    }
+}
+
+/// Errors and log lines reach the client's context only when it is polled.
+fn take_events(client: &Client) {
+    for _ in 0..EVENTS_TAKEN {
+        drop(client.poll(Duration::ZERO));
+    }
+}
+
+fn info(topic: &MetadataTopic) -> TopicInfo {
+    let replicas = topic.partitions().iter().map(|it| it.replicas().len());
+    TopicInfo {
+        name: topic.name().to_owned(),
+        partitions: topic.partitions().len() as i32,
+        replication: replicas.min().unwrap_or(0) as i32,
+    }
+}
+
+pub fn topic(client: &Client, name: &str, request: Duration) -> Result<TopicInfo, Error> {
+    let metadata = client.fetch_metadata(Some(name), request);
+    let metadata = metadata.map_err(|error| errors::of(&error))?;
+    let Some(topic) = metadata.topics().iter().find(|it| it.name() == name) else {
+        return Err(Error::UnknownTopic(name.to_owned()));
+    };
+    match topic.error() {
+        Some(error) => Err(errors::of_delivery(Code::from(error), name)),
+        None => Ok(info(topic)),
+    }
+}

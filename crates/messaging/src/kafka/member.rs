@@ -1,0 +1,206 @@
+//! A member of a Kafka group, as the runtime holds it: the near end of the pump's channels.
+//! Commits and seeks go straight to librdkafka, which is safe from any thread; records come from the pump.
+//! `KafkaLog::join` makes it.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::Sender;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use rdkafka::consumer::{CommitMode, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::{Offset, TopicPartitionList};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::log::{Delivery, Error, Membership, Subscription};
+use crate::record::TopicPartition;
+
+use super::bell::Bell;
+use super::errors;
+use super::pump::{Command, Pump};
+use super::rebalance::{self, Context, Native};
+use super::settings::Settings;
+
+pub struct Member {
+    /// Taken before the pump is told to leave: the consumer is closed on its thread.
+    consumer: Option<Arc<Native>>,
+    commands: Sender<Command>,
+    bell: Bell,
+    deliveries: mpsc::UnboundedReceiver<Result<Delivery, Error>>,
+    /// Partitions whose batch is with the runtime.
+    out: BTreeSet<TopicPartition>,
+    request: Duration,
+    leave: Duration,
+}
+
+/// Joins without waiting for a broker.
+pub fn join(settings: &Settings, subscription: &Subscription) -> Result<Member, Error> {
+    // Unbounded, yet never long: a partition has one batch out at most.
+    let (tell, deliveries) = mpsc::unbounded_channel();
+    let (commands, obey) = std::sync::mpsc::channel();
+    let bell = Bell::default();
+    let request = Duration::from_millis(settings.request_timeout_ms);
+    let context = Context::new(
+        &subscription.group,
+        subscription.reset,
+        Duration::from_millis(settings.revoke_drain_ms),
+        request,
+        tell,
+        bell.clone(),
+    );
+    let config = settings.member(&subscription.group);
+    let consumer = rebalance::create(&config, context).map_err(|error| errors::of(&error))?;
+    let topics: Vec<&str> = subscription.topics.iter().map(String::as_str).collect();
+    let subscribed = consumer.subscribe(&topics);
+    subscribed.map_err(|error| Error::Refused(error.to_string()))?;
+    let pump = Pump::new(
+        Arc::clone(&consumer),
+        obey,
+        subscription.batch_max,
+        settings.fetch_bytes_max,
+    );
+    std::thread::Builder::new()
+        .name(format!("kafka-{}", subscription.group))
+        .spawn(move || pump.run())
+        .map_err(|error| Error::Unavailable(format!("no thread for the member: {error}")))?;
+    Ok(Member {
+        consumer: Some(consumer),
+        commands,
+        bell,
+        deliveries,
+        out: BTreeSet::new(),
+        request,
+        leave: Duration::from_millis(settings.leave_timeout_ms),
+    })
+}
+
+impl Member {
+    fn consumer(&self) -> Result<Arc<Native>, Error> {
+        self.consumer.clone().ok_or_else(gone)
+    }
+
+    fn command(&self, command: Command) {
+        // A pump that has ended has said why through `next`.
+        let _ = self.commands.send(command);
+        self.bell.ring();
+    }
+
+    fn start_leaving(&mut self) -> Option<oneshot::Receiver<()>> {
+        let consumer = self.consumer.take()?;
+        consumer.context().leaving.store(true, Ordering::Release);
+        drop(consumer);
+        let (done, left) = oneshot::channel();
+        self.command(Command::Leave(done));
+        Some(left)
+    }
+}
+
+#[async_trait]
+impl Membership for Member {
+    async fn next(&mut self) -> Result<Delivery, Error> {
+        let delivery = self.deliveries.recv().await.ok_or_else(gone)??;
+        match &delivery {
+            Delivery::Batch(batch) => {
+                self.out.insert(batch.partition.clone());
+            }
+            Delivery::Revoked(revocation) => {
+                for at in &revocation.partitions {
+                    self.out.remove(at);
+                }
+            }
+            Delivery::Stopped(at, _) => {
+                self.out.remove(at);
+            }
+            Delivery::Assigned(_) => {}
+        }
+        Ok(delivery)
+    }
+
+    fn ready(&mut self, partition: &TopicPartition) {
+        // Only for a batch of this assignment: a late word on an earlier one must not free a second batch.
+        if self.out.remove(partition) {
+            self.command(Command::Ready(partition.clone()));
+        }
+    }
+
+    async fn seek(&mut self, partition: &TopicPartition, offset: i64) -> Result<(), Error> {
+        if !self.out.contains(partition) {
+            return Err(not_held(partition));
+        }
+        let consumer = self.consumer()?;
+        let (at, request) = (partition.clone(), self.request);
+        blocking(move || {
+            let offset = Offset::Offset(offset);
+            let sought = consumer.seek(&at.topic, at.partition, offset, request);
+            // librdkafka names the state it is in, not a code: a partition that cannot be sought now may be later.
+            sought.map_err(|error| Error::Unavailable(format!("{at}: {error}")))
+        })
+        .await?;
+        self.out.remove(partition);
+        self.command(Command::Sought(partition.clone(), offset));
+        Ok(())
+    }
+
+    async fn commit(&mut self, offsets: &[(TopicPartition, i64)]) -> Result<(), Error> {
+        let consumer = self.consumer()?;
+        let mut list = TopicPartitionList::new();
+        let mut gone = None;
+        {
+            let owned = consumer.context().owned.lock();
+            for (at, offset) in offsets {
+                if owned.contains(at) {
+                    list.add_partition_offset(&at.topic, at.partition, Offset::Offset(*offset))
+                        .map_err(|error| errors::of(&error))?;
+                } else {
+                    gone = Some(at);
+                }
+            }
+        }
+        if list.count() > 0 {
+            blocking(move || match consumer.commit(&list, CommitMode::Sync) {
+                Ok(()) | Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::NoOffset)) => Ok(()),
+                Err(error) => Err(errors::of(&error)),
+            })
+            .await?;
+        }
+        match gone {
+            Some(at) => Err(not_held(at)),
+            None => Ok(()),
+        }
+    }
+
+    async fn leave(mut self: Box<Self>) -> Result<(), Error> {
+        let Some(left) = self.start_leaving() else {
+            return Ok(());
+        };
+        match tokio::time::timeout(self.leave, left).await {
+            Ok(_) => Ok(()),
+            Err(_) => Err(Error::Unavailable(
+                "the group could not be told in time that its member left".to_owned(),
+            )),
+        }
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        // The pump leaves by itself; nobody waits for it.
+        drop(self.start_leaving());
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    super::blocking(work).await
+}
+
+fn not_held(at: &TopicPartition) -> Error {
+    Error::Refused(format!("{at} is not held by this member"))
+}
+
+fn gone() -> Error {
+    Error::Unavailable("the membership is over".to_owned())
+}

@@ -1,0 +1,286 @@
+//! Publishing: a whole batch is enqueued in order, then all its acknowledgements are awaited, each with its own result.
+//! It retries nothing that librdkafka has given up; the relay does.
+//! `KafkaLog` owns it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use rdkafka::ClientConfig;
+use rdkafka::client::ClientContext;
+use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{DeliveryResult, Header, Message, OwnedHeaders};
+use rdkafka::producer::{
+    BaseRecord, NoCustomPartitioner, Producer as _, ProducerContext, ThreadedProducer,
+};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::log::{Acknowledged, Error};
+use crate::record::{Headers, Outgoing};
+
+use super::errors;
+use super::reporter::Reporter;
+
+type Native = ThreadedProducer<Context>;
+/// librdkafka's own verdict, kept until it is known whether the record is to be tried alone.
+type Verdict = Result<Acknowledged, RDKafkaErrorCode>;
+
+/// How long to wait for room in a full queue before looking again.
+const FULL_WAIT: Duration = Duration::from_millis(5);
+/// Beyond the message timeout: librdkafka reports timeouts in scans of a second.
+const GRACE: Duration = Duration::from_secs(5);
+
+pub struct Producer {
+    config: ClientConfig,
+    timeout: Duration,
+    native: Mutex<Arc<Native>>,
+}
+
+impl Producer {
+    pub fn new(config: ClientConfig, message_timeout_ms: u64) -> Result<Self, Error> {
+        let native = Mutex::new(create(&config)?);
+        Ok(Self {
+            config,
+            timeout: Duration::from_millis(message_timeout_ms),
+            native,
+        })
+    }
+
+    /// One result a record, in order.
+    pub async fn publish(&self, batch: &[Outgoing]) -> Vec<Result<Acknowledged, Error>> {
+        let mut verdicts = self.send(batch).await;
+        if batch.len() > 1 {
+            // The broker refuses a whole produce request as too large: each of its records is tried alone to find the one.
+            for (record, verdict) in batch.iter().zip(&mut verdicts) {
+                if *verdict == Err(RDKafkaErrorCode::MessageSizeTooLarge)
+                    && let Some(alone) = self.send(std::slice::from_ref(record)).await.pop()
+                {
+                    *verdict = alone;
+                }
+            }
+        }
+        let results = batch.iter().zip(verdicts);
+        results
+            .map(|(record, verdict)| {
+                verdict.map_err(|code| errors::of_delivery(code, &record.topic))
+            })
+            .collect()
+    }
+
+    async fn send(&self, batch: &[Outgoing]) -> Vec<Verdict> {
+        let native = Arc::clone(&self.native.lock());
+        let until = Instant::now() + self.timeout;
+        let flight = Arc::new(Flight::new(batch.len()));
+        for (index, record) in batch.iter().enumerate() {
+            if let Err(code) = enqueue(&native, record, &flight, index, until).await {
+                flight.settle(index, Err(code));
+            }
+        }
+        let verdicts = flight.landed(self.timeout + GRACE).await;
+        if native.client().fatal_error().is_some() {
+            self.renew(&native);
+        }
+        verdicts
+    }
+
+    /// After a fatal error (the broker lost the idempotent producer's state) a producer takes nothing more.
+    fn renew(&self, broken: &Arc<Native>) {
+        let mut native = self.native.lock();
+        if !Arc::ptr_eq(&native, broken) {
+            return;
+        }
+        match create(&self.config) {
+            Ok(new) => {
+                tracing::warn!("kafka producer failed for good; a new one takes over");
+                *native = new;
+            }
+            Err(error) => tracing::error!(%error, "kafka producer cannot be made anew"),
+        }
+    }
+
+    /// Makes the producer fail as if the broker had lost its state.
+    #[cfg(test)]
+    fn break_for_good(&self) {
+        let native = Arc::clone(&self.native.lock());
+        // SAFETY: the client outlives the call, and the reason is a C string.
+        unsafe {
+            rdkafka::bindings::rd_kafka_test_fatal_error(
+                native.client().native_ptr(),
+                rdkafka::bindings::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER,
+                c"test".as_ptr(),
+            );
+        }
+    }
+}
+
+fn create(config: &ClientConfig) -> Result<Arc<Native>, Error> {
+    let context = Context(Reporter::new("producer"));
+    let native = Native::from_config_and_context(config, context);
+    native.map(Arc::new).map_err(|error| errors::of(&error))
+}
+
+async fn enqueue(
+    native: &Native,
+    record: &Outgoing,
+    flight: &Arc<Flight>,
+    index: usize,
+    until: Instant,
+) -> Result<(), RDKafkaErrorCode> {
+    let ticket = Ticket {
+        flight: Arc::clone(flight),
+        index,
+    };
+    let mut next: BaseRecord<'_, [u8], [u8], Box<Ticket>> =
+        BaseRecord::with_opaque_to(&record.topic, Box::new(ticket));
+    next.partition = record.partition;
+    next.key = record.key.as_deref();
+    next.payload = record.value.as_deref();
+    next.timestamp = record.timestamp_ms;
+    next.headers = native_headers(&record.headers);
+    loop {
+        match native.send(next) {
+            Ok(()) => return Ok(()),
+            Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back))
+                if Instant::now() < until =>
+            {
+                next = back;
+                tokio::time::sleep(FULL_WAIT).await;
+            }
+            Err((error, _)) => {
+                let code = error.rdkafka_error_code();
+                return Err(code.unwrap_or(RDKafkaErrorCode::InvalidArgument));
+            }
+        }
+    }
+}
+
+fn native_headers(headers: &Headers) -> Option<OwnedHeaders> {
+    if headers.is_empty() {
+        return None;
+    }
+    let mut native = OwnedHeaders::new_with_capacity(headers.len());
+    for (key, value) in headers.iter() {
+        let value = value.map(|bytes| &bytes[..]);
+        native = native.insert(Header { key, value });
+    }
+    Some(native)
+}
+
+/// A batch on its way.
+struct Flight {
+    open: AtomicUsize,
+    verdicts: Mutex<Vec<Option<Verdict>>>,
+    landed: Notify,
+}
+
+impl Flight {
+    fn new(records: usize) -> Self {
+        Self {
+            open: AtomicUsize::new(records),
+            verdicts: Mutex::new(vec![None; records]),
+            landed: Notify::new(),
+        }
+    }
+
+    fn settle(&self, index: usize, verdict: Verdict) {
+        if let Some(slot) = self.verdicts.lock().get_mut(index) {
+            *slot = Some(verdict);
+        }
+        if self.open.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.landed.notify_one();
+        }
+    }
+
+    async fn landed(&self, within: Duration) -> Vec<Verdict> {
+        if self.open.load(Ordering::Acquire) > 0 {
+            // What is still open then is reported as timed out below.
+            let _ = tokio::time::timeout(within, self.landed.notified()).await;
+        }
+        let mut verdicts = self.verdicts.lock();
+        let timed_out = Err(RDKafkaErrorCode::MessageTimedOut);
+        verdicts
+            .iter_mut()
+            .map(|verdict| verdict.take().unwrap_or_else(|| timed_out.clone()))
+            .collect()
+    }
+}
+
+struct Ticket {
+    flight: Arc<Flight>,
+    index: usize,
+}
+
+struct Context(Reporter);
+
+impl ClientContext for Context {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.0.log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.0.error(error, reason);
+    }
+}
+
+impl ProducerContext<NoCustomPartitioner> for Context {
+    type DeliveryOpaque = Box<Ticket>;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, ticket: Box<Ticket>) {
+        let verdict = match result {
+            Ok(message) => {
+                self.0.answered();
+                Ok(Acknowledged {
+                    partition: message.partition(),
+                    offset: message.offset(),
+                })
+            }
+            Err((error, _)) => Err(error
+                .rdkafka_error_code()
+                .unwrap_or(RDKafkaErrorCode::Unknown)),
+        };
+        ticket.flight.settle(ticket.index, verdict);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kafka::{KafkaLog, Settings};
+    use crate::log::{EventLog, TopicSpec};
+
+    #[tokio::test]
+    async fn kafka_producer_that_failed_for_good_is_replaced() {
+        let Some(broker) = testkit::shared::kafka().await else {
+            return;
+        };
+        let settings = Settings {
+            brokers: broker.address(),
+            ..Settings::default()
+        };
+        let log = KafkaLog::connect(settings).expect("settings that are right");
+        let topic = TopicSpec {
+            name: format!("topic-{:016x}", fastrand::u64(..)),
+            partitions: 1,
+            replication: 1,
+            retention_ms: None,
+            max_message_bytes: None,
+        };
+        let created = log.create_topics(std::slice::from_ref(&topic)).await;
+        created.expect("a new topic");
+        let record = Outgoing {
+            topic: topic.name,
+            ..Outgoing::default()
+        };
+        assert!(log.publish(vec![record.clone()]).await[0].is_ok());
+        log.producer.break_for_good();
+        let failed = log.publish(vec![record.clone()]).await;
+        assert!(
+            matches!(failed[0], Err(Error::Unavailable(_))),
+            "{failed:?}"
+        );
+        assert!(log.publish(vec![record]).await[0].is_ok());
+    }
+}

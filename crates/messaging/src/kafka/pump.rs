@@ -1,0 +1,290 @@
+//! The thread of one group member: keeps librdkafka polled however slow a handler is, and hands out a batch of a partition
+//! only when its last one is settled. A partition that is not ready keeps its records in its own bounded queue, so nothing is paused.
+//! `join` starts it; it ends when the member leaves or is dropped.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, TryRecvError};
+use std::time::{Duration, Instant};
+
+use rdkafka::Offset;
+use rdkafka::consumer::Consumer;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::Message;
+use tokio::sync::oneshot;
+
+use crate::log::{Batch, Delivery, Error};
+use crate::record::TopicPartition;
+
+use super::errors;
+use super::rebalance::{Change, Context, Native, Queue};
+use super::records;
+
+pub enum Command {
+    Ready(TopicPartition),
+    /// The member has moved the partition to this offset itself.
+    Sought(TopicPartition, i64),
+    Leave(oneshot::Sender<()>),
+}
+
+/// Between two looks at the main queue when nothing rings: far below any `max.poll.interval.ms`.
+const MAIN_POLL: Duration = Duration::from_millis(100);
+/// A look at the main queue: long enough to take what is there, log lines included.
+const MAIN_LOOK: Duration = Duration::from_millis(1);
+
+pub struct Pump {
+    consumer: Arc<Native>,
+    commands: Receiver<Command>,
+    batch_max: usize,
+    bytes_max: usize,
+    partitions: BTreeMap<TopicPartition, Partition>,
+}
+
+struct Partition {
+    queue: Queue,
+    /// The offset that comes next; unknown before the first record of a new group.
+    next: Option<i64>,
+    state: State,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Ready,
+    /// A batch is out.
+    Busy,
+    Stopped,
+}
+
+impl Pump {
+    #[must_use]
+    pub fn new(
+        consumer: Arc<Native>,
+        commands: Receiver<Command>,
+        batch_max: usize,
+        bytes_max: usize,
+    ) -> Self {
+        Self {
+            consumer,
+            commands,
+            batch_max: batch_max.max(1),
+            bytes_max,
+            partitions: BTreeMap::new(),
+        }
+    }
+
+    pub fn run(mut self) {
+        let mut main_at = Instant::now();
+        let left = loop {
+            match self.obey() {
+                Ok(None) => {}
+                Ok(Some(done)) => break Some(done),
+                Err(()) => break None,
+            }
+            if self.context().main_rang() || main_at <= Instant::now() {
+                if let Err(error) = self.poll_main() {
+                    self.tell(Err(error));
+                    break self.wait_for_leave();
+                }
+                main_at = Instant::now() + MAIN_POLL;
+            }
+            self.serve();
+            let bell = self.context().bell.clone();
+            bell.wait(main_at.saturating_duration_since(Instant::now()));
+        };
+        self.context().leaving.store(true, Ordering::Release);
+        // Queues hold the consumer too.
+        self.partitions.clear();
+        drop(self.context().take_changes());
+        // The last reference: closing the consumer leaves the group.
+        drop(self.consumer);
+        if let Some(left) = left {
+            let _ = left.send(());
+        }
+    }
+
+    fn context(&self) -> &Arc<Context> {
+        self.consumer.context()
+    }
+
+    fn tell(&self, delivery: Result<Delivery, Error>) {
+        // A member that is being dropped leaves right after.
+        let _ = self.context().deliveries.send(delivery);
+    }
+
+    /// `Some`: leave and say so; `Err`: the member is gone.
+    fn obey(&mut self) -> Result<Option<oneshot::Sender<()>>, ()> {
+        loop {
+            match self.commands.try_recv() {
+                Ok(Command::Ready(at)) => {
+                    if let Some(partition) = self.partitions.get_mut(&at)
+                        && partition.state == State::Busy
+                    {
+                        partition.state = State::Ready;
+                    }
+                }
+                Ok(Command::Sought(at, offset)) => {
+                    if let Some(partition) = self.partitions.get_mut(&at) {
+                        partition.state = State::Ready;
+                        partition.next = Some(offset);
+                    }
+                }
+                Ok(Command::Leave(done)) => return Ok(Some(done)),
+                Err(TryRecvError::Empty) => return Ok(None),
+                Err(TryRecvError::Disconnected) => return Err(()),
+            }
+        }
+    }
+
+    /// After a failure the consumer is kept until the member has let go of it, so that it is closed on this thread.
+    fn wait_for_leave(&mut self) -> Option<oneshot::Sender<()>> {
+        loop {
+            match self.commands.recv() {
+                Ok(Command::Leave(done)) => return Some(done),
+                Ok(_) => {}
+                Err(_) => return None,
+            }
+        }
+    }
+
+    /// Rebalances, errors and log lines; `Err` when the membership is over.
+    fn poll_main(&mut self) -> Result<(), Error> {
+        loop {
+            match self.consumer.poll(MAIN_LOOK) {
+                Some(Err(error)) => self.trouble(&error)?,
+                Some(Ok(stray)) => {
+                    // Not expected: queues are split before their assignment. Fetch it again by the queue's own way.
+                    let offset = Offset::Offset(stray.offset());
+                    let (topic, partition) = (stray.topic(), stray.partition());
+                    let sought = self.consumer.seek(topic, partition, offset, MAIN_POLL);
+                    tracing::warn!(
+                        topic,
+                        partition,
+                        ?offset,
+                        ?sought,
+                        "record on the main queue"
+                    );
+                }
+                None => {
+                    let changes = self.context().take_changes();
+                    if changes.is_empty() {
+                        return Ok(());
+                    }
+                    for change in changes {
+                        self.apply(change)?;
+                    }
+                }
+            }
+        }
+    }
+
+    fn apply(&mut self, change: Change) -> Result<(), Error> {
+        match change {
+            Change::Assigned(assigned) => {
+                for (at, queue, next) in assigned {
+                    let state = State::Ready;
+                    self.partitions.insert(at, Partition { queue, next, state });
+                }
+            }
+            Change::Revoked(partitions) => {
+                for at in partitions {
+                    self.partitions.remove(&at);
+                }
+            }
+            Change::Failed(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    fn trouble(&self, error: &KafkaError) -> Result<(), Error> {
+        if let KafkaError::MessageConsumptionFatal(_) = error {
+            return Err(Error::Unavailable(error.to_string()));
+        }
+        let reporter = &self.context().reporter;
+        reporter.trouble(error.rdkafka_error_code(), &error.to_string());
+        Ok(())
+    }
+
+    /// A batch of each partition that is ready and has records.
+    fn serve(&mut self) {
+        let mut told = Vec::new();
+        for (at, partition) in &mut self.partitions {
+            if partition.state != State::Ready {
+                continue;
+            }
+            let (records, failed) = take(partition, at, self.batch_max, self.bytes_max);
+            if let Some(last) = records.last() {
+                partition.next = Some(last.offset + 1);
+                partition.state = State::Busy;
+                told.push(Delivery::Batch(Batch {
+                    partition: at.clone(),
+                    records,
+                }));
+            }
+            if let Some(error) = failed
+                && let Some(reason) = stop_reason(&self.consumer, at, partition.next, &error)
+            {
+                partition.state = State::Stopped;
+                told.push(Delivery::Stopped(at.clone(), reason));
+            }
+        }
+        for delivery in told {
+            self.context().reporter.answered();
+            self.tell(Ok(delivery));
+        }
+    }
+}
+
+fn take(
+    partition: &Partition,
+    at: &TopicPartition,
+    batch_max: usize,
+    bytes_max: usize,
+) -> (Vec<crate::record::Record>, Option<KafkaError>) {
+    let mut batch = Vec::new();
+    let mut bytes = 0;
+    while batch.len() < batch_max && bytes < bytes_max {
+        match partition.queue.poll(Duration::ZERO) {
+            None => break,
+            Some(Err(error)) => return (batch, Some(error)),
+            Some(Ok(message)) => {
+                if partition.next.is_some_and(|next| message.offset() < next) {
+                    continue;
+                }
+                bytes += message.payload_len() + message.key_len();
+                batch.push(records::record(&message, at));
+            }
+        }
+    }
+    (batch, None)
+}
+
+/// Why the partition cannot go on; `None` when librdkafka goes on by itself.
+fn stop_reason(
+    consumer: &Native,
+    at: &TopicPartition,
+    next: Option<i64>,
+    error: &KafkaError,
+) -> Option<Error> {
+    let code = error.rdkafka_error_code()?;
+    match code {
+        RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange => {
+            let request = consumer.context().request;
+            let (low, high) = consumer
+                .fetch_watermarks(&at.topic, at.partition, request)
+                .unwrap_or((-1, -1));
+            Some(Error::OffsetOutOfRange {
+                partition: at.clone(),
+                offset: next.unwrap_or(-1),
+                low,
+                high,
+            })
+        }
+        RDKafkaErrorCode::TopicAuthorizationFailed => Some(errors::of_delivery(code, &at.topic)),
+        _ => {
+            let reporter = &consumer.context().reporter;
+            reporter.trouble(Some(code), &format!("{at}: {error}"));
+            None
+        }
+    }
+}
