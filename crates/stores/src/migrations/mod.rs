@@ -2,6 +2,7 @@
 //! A migration that has been released is never edited; a change is a new one at the end.
 
 mod m0001_foundation;
+mod m0002_outbox;
 mod m0003_catalogue;
 mod m0004_wallet;
 mod m0005_orders;
@@ -20,6 +21,7 @@ impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
         vec![
             Box::new(m0001_foundation::Migration),
+            Box::new(m0002_outbox::Migration),
             Box::new(m0003_catalogue::Migration),
             Box::new(m0004_wallet::Migration),
             Box::new(m0005_orders::Migration),

@@ -105,6 +105,25 @@ impl Dialect {
         }
     }
 
+    /// Column type for ASCII of one length.
+    #[must_use]
+    pub fn ascii_fixed(self, length: u16) -> String {
+        match self {
+            Self::MySql => format!("CHAR({length}) CHARACTER SET ascii COLLATE ascii_bin"),
+            Self::Sqlite => format!("CHAR({length})"),
+        }
+    }
+
+    /// `DELETE ...` up to its WHERE, for rows named by primary key: a small table must not be scanned here either,
+    /// and MySQL takes an index hint only in this form.
+    #[must_use]
+    pub fn delete_by_primary(self, table: &str) -> String {
+        match self {
+            Self::MySql => format!("DELETE {table} FROM {table} FORCE INDEX (PRIMARY)"),
+            Self::Sqlite => format!("DELETE FROM {table}"),
+        }
+    }
+
     /// At the end of CREATE TABLE.
     #[must_use]
     pub fn table_options(self) -> &'static str {

@@ -6,6 +6,7 @@ pub mod dialect;
 pub mod error;
 pub mod idempotency;
 pub mod ids;
+pub mod outbox;
 mod transaction;
 pub mod wallet;
 

@@ -3,4 +3,5 @@
 
 mod backends;
 mod idempotency;
+mod outbox;
 mod wallet;

@@ -1,0 +1,323 @@
+//! The outbox in the shop's own database: rows written inside the stores' transactions, read and deleted by the relay.
+//! Leases live in a side table, so that rows are only ever inserted and deleted.
+//! Order and other stores call `insert_rows`; the relay holds an `Outbox`.
+
+use async_trait::async_trait;
+use messaging::outbox::{Depth, Error as OutboxError, Lease, Row, Store};
+use sea_orm::{ConnectionTrait, QueryResult, Value};
+use uuid::Uuid;
+
+use super::dialect::{chunks, list, padded, rows};
+use super::{AsSqlError, Database, Dialect, Error, Transaction, within};
+
+/// Rows an INSERT statement.
+const INSERT_MAX: usize = 128;
+/// Ids a DELETE statement.
+const DELETE_MAX: usize = 512;
+const COLUMNS: &str =
+    "shard, id, aggregatetype, aggregateid, type, payload, headers, seq, traceparent, created_us";
+const COLUMN_COUNT: usize = 10;
+/// Length of a W3C traceparent; anything else is none.
+const TRACEPARENT_BYTES: usize = 55;
+
+/// Writes rows in the caller's transaction, in few and few different statements.
+///
+/// # Errors
+/// `Error::Other` for a payload that is not UTF-8; otherwise what the database says.
+pub async fn insert_rows(tx: &Transaction, dialect: Dialect, events: &[Row]) -> Result<(), Error> {
+    let mut left = events;
+    for count in chunks(events.len(), INSERT_MAX) {
+        let (chunk, rest) = left.split_at(count);
+        left = rest;
+        let mut values = Vec::with_capacity(count * COLUMN_COUNT);
+        for row in chunk {
+            push_values(&mut values, row)?;
+        }
+        let sql = format!(
+            "INSERT INTO outbox ({COLUMNS}) VALUES {}",
+            rows(count, COLUMN_COUNT)
+        );
+        tx.execute_raw(dialect.statement(sql, values)).await?;
+    }
+    Ok(())
+}
+
+fn push_values(values: &mut Vec<Value>, row: &Row) -> Result<(), Error> {
+    let payload = std::str::from_utf8(&row.payload)
+        .map_err(|e| Error::Other(format!("payload of event {} is not UTF-8: {e}", row.id)))?;
+    let headers = match row.headers.is_empty() {
+        true => None,
+        false => {
+            Some(serde_json::to_string(&row.headers).map_err(|e| Error::Other(e.to_string()))?)
+        }
+    };
+    let traceparent = row
+        .traceparent
+        .clone()
+        .filter(|trace| trace.len() == TRACEPARENT_BYTES && trace.is_ascii());
+    values.extend([
+        Value::from(row.shard),
+        row.id.to_string().into(),
+        row.topic.clone().into(),
+        row.key.clone().into(),
+        row.kind.clone().into(),
+        payload.into(),
+        headers.into(),
+        row.seq.into(),
+        traceparent.into(),
+        row.created_us.into(),
+    ]);
+    Ok(())
+}
+
+/// The relay's side of the table.
+#[derive(Clone, Debug)]
+pub struct Outbox {
+    db: Database,
+}
+
+impl Outbox {
+    #[must_use]
+    pub fn new(db: Database) -> Self {
+        Self { db }
+    }
+
+    async fn read(&self, shard: i32, after: Option<Uuid>, limit: u32) -> Result<Vec<Row>, Error> {
+        let after = after.map(|id| id.to_string()).unwrap_or_default();
+        let sql =
+            format!("SELECT {COLUMNS} FROM outbox WHERE shard = ? AND id > ? ORDER BY id LIMIT ?");
+        let statement = self
+            .db
+            .statement(sql, vec![shard.into(), after.into(), limit.into()]);
+        let rows = self.db.reader().query_all_raw(statement).await?;
+        rows.iter().map(row_of).collect()
+    }
+
+    async fn count(&self) -> Result<Depth, Error> {
+        let sql = format!(
+            "SELECT COUNT(*), {now} - MIN(created_us) FROM outbox",
+            now = self.db.dialect().now_us()
+        );
+        let row = self
+            .db
+            .reader()
+            .query_one_raw(self.db.statement(sql, vec![]))
+            .await?;
+        let Some(row) = row else {
+            return Ok(Depth::default());
+        };
+        let rows: i64 = row.try_get_by(0)?;
+        let oldest_us: Option<i64> = row.try_get_by(1)?;
+        Ok(Depth {
+            rows: u64::try_from(rows).unwrap_or(0),
+            oldest_us: oldest_us.unwrap_or(0).max(0),
+        })
+    }
+}
+
+fn row_of(row: &QueryResult) -> Result<Row, Error> {
+    let id: String = row.try_get_by(1)?;
+    let payload: String = row.try_get_by(5)?;
+    let headers: Option<String> = row.try_get_by(6)?;
+    Ok(Row {
+        shard: row.try_get_by(0)?,
+        id: id
+            .parse()
+            .map_err(|e| Error::Other(format!("outbox id {id}: {e}")))?,
+        topic: row.try_get_by(2)?,
+        key: row.try_get_by(3)?,
+        kind: row.try_get_by(4)?,
+        payload: payload.into(),
+        headers: match headers {
+            Some(text) => serde_json::from_str(&text)
+                .map_err(|e| Error::Other(format!("headers of outbox row {id}: {e}")))?,
+            None => Vec::new(),
+        },
+        seq: row.try_get_by(7)?,
+        traceparent: row.try_get_by(8)?,
+        created_us: row.try_get_by(9)?,
+    })
+}
+
+/// What goes wrong inside the store's transactions.
+enum Trouble {
+    Sql(Error),
+    Fenced,
+}
+
+impl From<Error> for Trouble {
+    fn from(error: Error) -> Self {
+        Self::Sql(error)
+    }
+}
+
+impl From<sea_orm::DbErr> for Trouble {
+    fn from(error: sea_orm::DbErr) -> Self {
+        Self::Sql(error.into())
+    }
+}
+
+impl AsSqlError for Trouble {
+    fn as_sql_error(&self) -> Option<&Error> {
+        match self {
+            Self::Sql(error) => Some(error),
+            Self::Fenced => None,
+        }
+    }
+}
+
+fn unavailable(error: Error) -> OutboxError {
+    OutboxError::Unavailable(error.to_string())
+}
+
+/// Takes the lease inside a transaction: renewed for its owner, given to another once it has run out.
+async fn take(
+    tx: &Transaction,
+    d: Dialect,
+    shard: i32,
+    owner: &str,
+    lease_ms: u64,
+) -> Result<Option<Lease>, Error> {
+    let lease_us = i64::try_from(lease_ms.saturating_mul(1_000)).unwrap_or(i64::MAX / 4);
+    let read = format!(
+        "SELECT owner, token, until_us, {now} FROM outbox_leases WHERE shard = ?{lock}",
+        now = d.now_us(),
+        lock = d.for_update()
+    );
+    let Some(row) = tx
+        .query_one_raw(d.statement(&read, vec![shard.into()]))
+        .await?
+    else {
+        // Nobody ever had it. Two that find it so meet in the primary key; the other tries again.
+        let sql = format!(
+            "INSERT INTO outbox_leases (shard, owner, token, until_us) VALUES (?, ?, 1, {now} + ?)",
+            now = d.now_us()
+        );
+        tx.execute_raw(d.statement(sql, vec![shard.into(), owner.into(), lease_us.into()]))
+            .await?;
+        let row = tx
+            .query_one_raw(d.statement(&read, vec![shard.into()]))
+            .await?;
+        let row = row.ok_or_else(|| Error::guard("outbox_leases"))?;
+        return Ok(Some(Lease {
+            shard,
+            owner: owner.to_owned(),
+            token: 1,
+            until_us: row.try_get_by(2)?,
+        }));
+    };
+    let holder: String = row.try_get_by(0)?;
+    let token: i64 = row.try_get_by(1)?;
+    let until_us: i64 = row.try_get_by(2)?;
+    let now_us: i64 = row.try_get_by(3)?;
+    let lease = Lease {
+        shard,
+        owner: owner.to_owned(),
+        token: if holder == owner { token } else { token + 1 },
+        until_us: now_us + lease_us,
+    };
+    if holder != owner && until_us > now_us {
+        return Ok(None);
+    }
+    let sql = "UPDATE outbox_leases SET owner = ?, token = ?, until_us = ? WHERE shard = ?";
+    let values = vec![
+        owner.into(),
+        lease.token.into(),
+        lease.until_us.into(),
+        shard.into(),
+    ];
+    tx.execute_raw(d.statement(sql, values)).await?;
+    Ok(Some(lease))
+}
+
+/// Deletes these rows unless a higher token has been given; the lease's row stays locked until the end.
+async fn delete_held(
+    tx: &Transaction,
+    d: Dialect,
+    lease: &Lease,
+    ids: &[Uuid],
+) -> Result<(), Trouble> {
+    let sql = format!(
+        "SELECT token FROM outbox_leases WHERE shard = ? AND owner = ? AND token = ?{}",
+        d.for_update()
+    );
+    let values = vec![
+        lease.shard.into(),
+        lease.owner.clone().into(),
+        lease.token.into(),
+    ];
+    if tx.query_one_raw(d.statement(sql, values)).await?.is_none() {
+        return Err(Trouble::Fenced);
+    }
+    for chunk in ids.chunks(DELETE_MAX) {
+        let ids = padded(chunk);
+        let sql = format!(
+            "{} WHERE shard = ? AND id IN ({})",
+            d.delete_by_primary("outbox"),
+            list(ids.len())
+        );
+        let mut values: Vec<Value> = vec![lease.shard.into()];
+        values.extend(ids.iter().map(|id| Value::from(id.to_string())));
+        tx.execute_raw(d.statement(sql, values)).await?;
+    }
+    Ok(())
+}
+
+#[async_trait]
+impl Store for Outbox {
+    async fn lease(
+        &self,
+        shard: i32,
+        owner: &str,
+        lease_ms: u64,
+    ) -> Result<Option<Lease>, OutboxError> {
+        let d = self.db.dialect();
+        let taken: Result<_, Error> = within(&self.db, |tx, _| {
+            Box::pin(take(tx, d, shard, owner, lease_ms))
+        })
+        .await;
+        match taken {
+            Err(Error::Duplicate(_)) => Ok(None),
+            other => other.map_err(unavailable),
+        }
+    }
+
+    async fn release(&self, lease: &Lease) -> Result<(), OutboxError> {
+        // The token stays, so that the next owner's is higher.
+        let sql =
+            "UPDATE outbox_leases SET until_us = 0 WHERE shard = ? AND owner = ? AND token = ?";
+        let values = vec![
+            lease.shard.into(),
+            lease.owner.clone().into(),
+            lease.token.into(),
+        ];
+        let statement = self.db.statement(sql, values);
+        let done = self.db.writer().execute_raw(statement).await;
+        done.map(|_| ()).map_err(|e| unavailable(e.into()))
+    }
+
+    async fn head(
+        &self,
+        shard: i32,
+        after: Option<Uuid>,
+        limit: u32,
+    ) -> Result<Vec<Row>, OutboxError> {
+        self.read(shard, after, limit).await.map_err(unavailable)
+    }
+
+    async fn delete(&self, lease: &Lease, ids: &[Uuid]) -> Result<(), OutboxError> {
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let d = self.db.dialect();
+        let deleted = within(&self.db, |tx, _| Box::pin(delete_held(tx, d, lease, ids))).await;
+        deleted.map_err(|trouble| match trouble {
+            Trouble::Fenced => OutboxError::Fenced { shard: lease.shard },
+            Trouble::Sql(error) => unavailable(error),
+        })
+    }
+
+    async fn depth(&self) -> Result<Depth, OutboxError> {
+        self.count().await.map_err(unavailable)
+    }
+}

@@ -1,0 +1,209 @@
+//! The contract of the outbox store: what is written comes out again in order, goes by exact id, and only for the lease's holder.
+//! The relay's own behaviour is tested beside it, on a store that a test plays.
+
+use std::time::Duration;
+
+use messaging::outbox::{Error, Lease, Row, Store};
+use stores::sql::outbox::{Outbox, insert_rows};
+use stores::sql::{Database, within};
+use uuid::Uuid;
+
+use crate::backends::{Backend, on_both};
+
+on_both!(
+    rows_come_back_as_they_were,
+    rows_are_read_in_order_and_in_pages,
+    exactly_the_named_rows_are_deleted,
+    a_lease_has_one_owner_and_a_rising_token,
+    a_stale_owner_deletes_nothing,
+    a_first_lease_is_given_once,
+    an_uncommitted_row_is_neither_seen_nor_waited_for,
+    depth_counts_all_shards,
+);
+
+fn row(shard: i32, key: &str) -> Row {
+    Row {
+        id: Uuid::now_v7(),
+        shard,
+        topic: "order-completed-topic".into(),
+        key: key.into(),
+        kind: "order.completed".into(),
+        payload: "{\"name\":\"마당\"}".into(),
+        seq: None,
+        traceparent: None,
+        headers: Vec::new(),
+        created_us: 1_700_000_000_000_001,
+    }
+}
+
+async fn write(db: &Database, rows: &[Row]) {
+    let written: Result<(), stores::sql::Error> =
+        within(db, |tx, _| Box::pin(insert_rows(tx, db.dialect(), rows))).await;
+    written.unwrap();
+}
+
+async fn lease(outbox: &Outbox, owner: &str) -> Option<Lease> {
+    outbox.lease(0, owner, 60_000).await.unwrap()
+}
+
+async fn rows_come_back_as_they_were(backend: &Backend) {
+    let db = backend.connect().await;
+    let outbox = Outbox::new(db.clone());
+    let plain = row(0, "1");
+    let full = Row {
+        seq: Some(i64::MAX),
+        traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into()),
+        headers: vec![("x".into(), "1".into()), ("x".into(), "둘".into())],
+        ..row(0, "키-😀")
+    };
+    let odd = Row {
+        traceparent: Some("x".repeat(5_000)),
+        ..row(0, "")
+    };
+    write(&db, &[plain.clone(), full.clone(), odd.clone()]).await;
+    let kept = Row {
+        traceparent: None,
+        ..odd
+    };
+    assert_eq!(outbox.head(0, None, 10).await.unwrap(), [plain, full, kept]);
+}
+
+async fn rows_are_read_in_order_and_in_pages(backend: &Backend) {
+    let db = backend.connect().await;
+    let outbox = Outbox::new(db.clone());
+    let mut rows: Vec<Row> = (0..300).map(|n| row(n % 2, &n.to_string())).collect();
+    fastrand::shuffle(&mut rows);
+    write(&db, &rows).await;
+    rows.sort_by_key(|row| row.id);
+    for shard in [0, 1, 2] {
+        let expected: Vec<Uuid> = rows
+            .iter()
+            .filter(|row| row.shard == shard)
+            .map(|row| row.id)
+            .collect();
+        let mut seen = Vec::new();
+        let mut after = None;
+        loop {
+            let page = outbox.head(shard, after, 64).await.unwrap();
+            let Some(last) = page.last() else { break };
+            after = Some(last.id);
+            seen.extend(page.iter().map(|row| row.id));
+        }
+        assert_eq!(seen, expected);
+    }
+}
+
+async fn exactly_the_named_rows_are_deleted(backend: &Backend) {
+    let db = backend.connect().await;
+    let outbox = Outbox::new(db.clone());
+    let rows: Vec<Row> = (0..700).map(|n| row(0, &n.to_string())).collect();
+    write(&db, &rows).await;
+    let held = lease(&outbox, "a").await.unwrap();
+    let (gone, kept): (Vec<_>, Vec<_>) = rows.iter().enumerate().partition(|(n, _)| n % 7 != 0);
+    let gone: Vec<Uuid> = gone.into_iter().map(|(_, row)| row.id).collect();
+    outbox.delete(&held, &gone).await.unwrap();
+    outbox.delete(&held, &gone).await.unwrap();
+    outbox.delete(&held, &[]).await.unwrap();
+    let left: Vec<Uuid> = outbox
+        .head(0, None, 1_000)
+        .await
+        .unwrap()
+        .iter()
+        .map(|row| row.id)
+        .collect();
+    assert_eq!(
+        left,
+        kept.into_iter().map(|(_, row)| row.id).collect::<Vec<_>>()
+    );
+}
+
+async fn a_lease_has_one_owner_and_a_rising_token(backend: &Backend) {
+    let outbox = Outbox::new(backend.connect().await);
+    let first = lease(&outbox, "a").await.unwrap();
+    assert_eq!(lease(&outbox, "b").await, None);
+    let renewed = lease(&outbox, "a").await.unwrap();
+    assert_eq!(renewed.token, first.token);
+    assert!(renewed.until_us >= first.until_us);
+    outbox.release(&renewed).await.unwrap();
+    let second = lease(&outbox, "b").await.unwrap();
+    assert!(second.token > first.token);
+    // A release that comes too late takes nothing away.
+    outbox.release(&first).await.unwrap();
+    assert_eq!(lease(&outbox, "a").await, None);
+    // A lease that has run out can be taken without a release.
+    let short = outbox.lease(1, "a", 0).await.unwrap().unwrap();
+    let taken = testkit::eventually(Duration::from_secs(10), "the lease runs out", async || {
+        let taken = outbox.lease(1, "b", 60_000).await?;
+        taken.ok_or_else(|| anyhow::anyhow!("still held"))
+    })
+    .await;
+    assert!(taken.token > short.token);
+}
+
+async fn a_stale_owner_deletes_nothing(backend: &Backend) {
+    let db = backend.connect().await;
+    let outbox = Outbox::new(db.clone());
+    let rows = [row(0, "1")];
+    write(&db, &rows).await;
+    let stale = lease(&outbox, "a").await.unwrap();
+    outbox.release(&stale).await.unwrap();
+    let _ = lease(&outbox, "b").await.unwrap();
+    let refused = outbox.delete(&stale, &[rows[0].id]).await;
+    assert!(
+        matches!(refused, Err(Error::Fenced { shard: 0 })),
+        "{refused:?}"
+    );
+    assert_eq!(outbox.head(0, None, 10).await.unwrap().len(), 1);
+}
+
+async fn a_first_lease_is_given_once(backend: &Backend) {
+    let mut tasks = tokio::task::JoinSet::new();
+    for n in 0..4 {
+        let outbox = Outbox::new(backend.connect().await);
+        tasks.spawn(async move { outbox.lease(3, &n.to_string(), 60_000).await.unwrap() });
+    }
+    let given = tasks.join_all().await.into_iter().flatten().count();
+    assert_eq!(given, 1);
+}
+
+async fn an_uncommitted_row_is_neither_seen_nor_waited_for(backend: &Backend) {
+    let db = backend.connect().await;
+    let outbox = Outbox::new(backend.connect().await);
+    let early = row(0, "early");
+    let late = row(0, "late");
+    write(&db, std::slice::from_ref(&late)).await;
+    let (dialect, rows) = (db.dialect(), std::slice::from_ref(&early));
+    let written: Result<(), stores::sql::Error> = within(&db, |tx, _| {
+        let outbox = &outbox;
+        Box::pin(async move {
+            insert_rows(tx, dialect, rows).await?;
+            let seen = outbox.head(0, None, 10).await.unwrap();
+            assert_eq!(seen.len(), 1);
+            assert_eq!(seen[0].key, "late");
+            Ok(())
+        })
+    })
+    .await;
+    written.unwrap();
+    let keys: Vec<String> = outbox
+        .head(0, None, 10)
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|row| row.key)
+        .collect();
+    assert_eq!(keys, ["early", "late"]);
+}
+
+async fn depth_counts_all_shards(backend: &Backend) {
+    let db = backend.connect().await;
+    let outbox = Outbox::new(db.clone());
+    assert_eq!(
+        outbox.depth().await.unwrap(),
+        messaging::outbox::Depth::default()
+    );
+    write(&db, &[row(0, "1"), row(1, "2"), row(3, "3")]).await;
+    let depth = outbox.depth().await.unwrap();
+    assert_eq!(depth.rows, 3);
+    assert!(depth.oldest_us > 0);
+}
