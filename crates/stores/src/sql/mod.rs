@@ -2,6 +2,7 @@
 //! Each feature's store is a file beside this one; `dialect` owns every difference between the engines.
 //! The binary connects once a process.
 
+pub mod coupons;
 pub mod dialect;
 pub mod error;
 pub mod idempotency;

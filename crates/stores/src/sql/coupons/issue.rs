@@ -1,0 +1,283 @@
+//! Issuing in one transaction: the campaigns are locked, what bears on the requests is loaded, what was decided is written.
+//! Nothing is decided here.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use async_trait::async_trait;
+use commerce::answer::StoreError;
+use commerce::coupon::issue::{Decision, Holding, Number, Numbered, Rule, Snapshot, VoidReason};
+use commerce::coupon::model::HeldStatus;
+use commerce::coupon::store::Decide;
+use commerce::coupon::{IssueMode, Issuing, Refusal};
+use commerce::ids::{CouponId, UserCouponId, UserId};
+use jiff::Timestamp;
+use sea_orm::{ConnectionTrait, Value};
+
+use super::super::dialect::{chunks, list, padded, rows as row_list};
+use super::super::{Dialect, Error, Transaction, within};
+use super::{SqlCoupons, holding, rows};
+
+/// Rows a statement, and values of an IN list.
+const CHUNK_MAX: usize = 128;
+
+#[async_trait]
+impl Issuing for SqlCoupons {
+    async fn issue(
+        &self,
+        requests: &[Numbered],
+        at: Timestamp,
+        decide: Decide<'_>,
+    ) -> Result<Vec<Decision>, StoreError> {
+        let dialect = self.db.dialect();
+        let decided = within(&self.db, |tx, _| {
+            Box::pin(async move {
+                let snapshot = load(tx, dialect, requests).await?;
+                let decisions = decide(&snapshot);
+                write(tx, dialect, requests, &decisions, at)
+                    .await
+                    .map_err(taken)?;
+                Ok::<_, Error>(decisions)
+            })
+        });
+        Ok(decided.await?)
+    }
+
+    async fn issue_direct(
+        &self,
+        coupon: CouponId,
+        user: UserId,
+        id: UserCouponId,
+        at: Timestamp,
+    ) -> Result<Result<UserCouponId, Refusal>, StoreError> {
+        let dialect = self.db.dialect();
+        let issued = within(&self.db, |tx, _| {
+            Box::pin(async move {
+                let Some(campaign) = rows::lock(tx, dialect, &[coupon]).await?.pop() else {
+                    return Ok::<_, Error>(Err(Refusal::NotFound));
+                };
+                let held = holding(tx, dialect, coupon, user).await?;
+                if let Err(refusal) = campaign.issue_directly(held, at) {
+                    return Ok(Err(refusal));
+                }
+                let issue = Issue {
+                    id,
+                    coupon,
+                    user,
+                    epoch: campaign.range.epoch,
+                    sequence: None,
+                };
+                insert(tx, dialect, &[issue], at).await.map_err(taken)?;
+                count(tx, dialect, coupon, 1).await?;
+                Ok(Ok(id))
+            })
+        });
+        Ok(issued.await?)
+    }
+}
+
+/// Somebody wrote beside the campaign's lock: look again.
+fn taken(error: Error) -> Error {
+    match error {
+        Error::Duplicate(key) => Error::Conflict(key),
+        other => other,
+    }
+}
+
+async fn load(
+    tx: &Transaction,
+    dialect: Dialect,
+    requests: &[Numbered],
+) -> Result<Snapshot, Error> {
+    let mut by_coupon: BTreeMap<CouponId, Vec<&Numbered>> = BTreeMap::new();
+    for request in requests {
+        by_coupon.entry(request.coupon).or_default().push(request);
+    }
+    let coupons: Vec<CouponId> = by_coupon.keys().copied().collect();
+    let mut snapshot = Snapshot::default();
+    for campaign in rows::lock(tx, dialect, &coupons).await? {
+        // A campaign that issues directly has no numbers.
+        if campaign.issue_mode != IssueMode::Queue {
+            continue;
+        }
+        let rule = Rule {
+            range: campaign.range,
+            state: campaign.state,
+        };
+        snapshot.rules.insert(campaign.id, rule);
+        let asked = by_coupon.get(&campaign.id).map_or(&[][..], Vec::as_slice);
+        let users: BTreeSet<i64> = asked.iter().map(|r| r.user.get()).collect();
+        load_held(tx, dialect, campaign.id, users, &mut snapshot).await?;
+        let epoch = rule.range.epoch;
+        let numbers = asked.iter().filter(|r| r.epoch == epoch);
+        let numbers: BTreeSet<i64> = numbers.map(|r| r.sequence).collect();
+        load_numbers(tx, dialect, campaign.id, epoch, numbers, &mut snapshot).await?;
+    }
+    Ok(snapshot)
+}
+
+async fn load_held(
+    tx: &Transaction,
+    dialect: Dialect,
+    coupon: CouponId,
+    users: BTreeSet<i64>,
+    snapshot: &mut Snapshot,
+) -> Result<(), Error> {
+    let users: Vec<i64> = users.into_iter().collect();
+    for chunk in users.chunks(CHUNK_MAX) {
+        let chunk = padded(chunk);
+        let sql = format!(
+            "SELECT user_id, id, epoch, sequence FROM user_coupons WHERE coupon_id = ? AND user_id IN ({})",
+            list(chunk.len())
+        );
+        let mut values: Vec<Value> = vec![coupon.get().into()];
+        values.extend(chunk.into_iter().map(Value::from));
+        for row in tx.query_all_raw(dialect.statement(sql, values)).await? {
+            let holding = Holding {
+                id: rows::id(&row, 1)?,
+                epoch: row.try_get_by(2)?,
+                sequence: row.try_get_by(3)?,
+            };
+            snapshot.held.insert((coupon, rows::id(&row, 0)?), holding);
+        }
+    }
+    Ok(())
+}
+
+async fn load_numbers(
+    tx: &Transaction,
+    dialect: Dialect,
+    coupon: CouponId,
+    epoch: i64,
+    numbers: BTreeSet<i64>,
+    snapshot: &mut Snapshot,
+) -> Result<(), Error> {
+    let numbers: Vec<i64> = numbers.into_iter().collect();
+    for chunk in numbers.chunks(CHUNK_MAX) {
+        let chunk = padded(chunk);
+        for table in ["user_coupons", "coupon_voids"] {
+            let sql = format!(
+                "SELECT sequence, user_id FROM {table} WHERE coupon_id = ? AND epoch = ? AND sequence IN ({})",
+                list(chunk.len())
+            );
+            let mut values: Vec<Value> = vec![coupon.get().into(), epoch.into()];
+            values.extend(chunk.iter().copied().map(Value::from));
+            for row in tx.query_all_raw(dialect.statement(sql, values)).await? {
+                let number = Number {
+                    coupon,
+                    epoch,
+                    sequence: row.try_get_by(0)?,
+                };
+                let of = match table {
+                    "user_coupons" => &mut snapshot.issued,
+                    _ => &mut snapshot.voids,
+                };
+                of.insert(number, rows::id(&row, 1)?);
+            }
+        }
+    }
+    Ok(())
+}
+
+struct Issue {
+    id: UserCouponId,
+    coupon: CouponId,
+    user: UserId,
+    epoch: i64,
+    sequence: Option<i64>,
+}
+
+async fn write(
+    tx: &Transaction,
+    dialect: Dialect,
+    requests: &[Numbered],
+    decisions: &[Decision],
+    at: Timestamp,
+) -> Result<(), Error> {
+    let mut issues = Vec::new();
+    let mut voids = Vec::new();
+    let mut counts: BTreeMap<CouponId, i64> = BTreeMap::new();
+    for (request, decision) in requests.iter().zip(decisions) {
+        match decision {
+            Decision::Issue(id) => {
+                *counts.entry(request.coupon).or_default() += 1;
+                issues.push(Issue {
+                    id: *id,
+                    coupon: request.coupon,
+                    user: request.user,
+                    epoch: request.epoch,
+                    sequence: Some(request.sequence),
+                });
+            }
+            Decision::Held { void: true, .. } => voids.push((request, VoidReason::AlreadyHeld)),
+            Decision::Closed { void: true } => voids.push((request, VoidReason::Closed)),
+            _ => {}
+        }
+    }
+    insert(tx, dialect, &issues, at).await?;
+    for (request, reason) in voids {
+        let insert = dialect.statement(
+            "INSERT INTO coupon_voids (coupon_id, epoch, sequence, user_id, reason) VALUES (?, ?, ?, ?, ?)",
+            vec![
+                request.coupon.get().into(),
+                request.epoch.into(),
+                request.sequence.into(),
+                request.user.get().into(),
+                reason.word().into(),
+            ],
+        );
+        tx.execute_raw(insert).await?;
+    }
+    for (coupon, issued) in counts {
+        count(tx, dialect, coupon, issued).await?;
+    }
+    Ok(())
+}
+
+async fn insert(
+    tx: &Transaction,
+    dialect: Dialect,
+    issues: &[Issue],
+    at: Timestamp,
+) -> Result<(), Error> {
+    let mut rest = issues;
+    for size in chunks(rest.len(), CHUNK_MAX) {
+        let (now, later) = rest.split_at(size);
+        rest = later;
+        let sql = format!(
+            "INSERT INTO user_coupons (id, coupon_id, user_id, epoch, sequence, status, issued_us) VALUES {}",
+            row_list(size, 7)
+        );
+        let values = now.iter().flat_map(|issue| -> [Value; 7] {
+            [
+                issue.id.get().into(),
+                issue.coupon.get().into(),
+                issue.user.get().into(),
+                issue.epoch.into(),
+                issue.sequence.into(),
+                HeldStatus::Available.word().into(),
+                at.as_microsecond().into(),
+            ]
+        });
+        tx.execute_raw(dialect.statement(sql, values.collect()))
+            .await?;
+    }
+    Ok(())
+}
+
+async fn count(
+    tx: &Transaction,
+    dialect: Dialect,
+    coupon: CouponId,
+    issued: i64,
+) -> Result<(), Error> {
+    // Guarded although the decision has seen to it: a quota is never overdrawn, whatever was decided.
+    let update = dialect.statement(
+        "UPDATE coupons SET issued = issued + ? WHERE id = ? AND issued + ? <= quota",
+        vec![issued.into(), coupon.get().into(), issued.into()],
+    );
+    let done = tx.execute_raw(update).await?;
+    if done.rows_affected() != 1 {
+        return Err(Error::guard("coupons.issued"));
+    }
+    Ok(())
+}
