@@ -10,7 +10,7 @@ mod m0006_coupons;
 mod m0008_analytics;
 mod m0009_data_platform;
 
-use sea_orm::{DatabaseConnection, DbBackend};
+use sea_orm::{DatabaseConnection, DbBackend, sqlx};
 use sea_orm_migration::prelude::*;
 
 use crate::sql::{Dialect, Error};
@@ -32,8 +32,42 @@ impl MigratorTrait for Migrator {
     }
 }
 
-pub(crate) async fn up(connection: &DatabaseConnection) -> Result<(), Error> {
-    Migrator::up(connection, None).await.map_err(Error::from)
+/// How long one process waits for another that is migrating.
+const LOCK_WAIT_S: u32 = 120;
+
+/// One process at a time: a named lock on MySQL and MariaDB, held by a connection of its own (`guard`); a SQLite file is
+/// migrated by the one process that serves it and by commands beside it, each step in a transaction of its own.
+pub(crate) async fn up(
+    dialect: Dialect,
+    connection: &DatabaseConnection,
+    guard: &DatabaseConnection,
+) -> Result<(), Error> {
+    if dialect == Dialect::Sqlite {
+        return Migrator::up(connection, None).await.map_err(Error::from);
+    }
+    // The server's locks know no database: its name is part of theirs.
+    const NAME: &str = "CONCAT('madang-', MD5(DATABASE()))";
+    let mut held = guard.get_mysql_connection_pool().acquire().await?;
+    let take = format!("SELECT GET_LOCK({NAME}, {LOCK_WAIT_S})");
+    let taken: Option<i64> = sqlx::query_scalar(sqlx::AssertSqlSafe(take))
+        .fetch_one(&mut *held)
+        .await?;
+    if taken != Some(1) {
+        return Err(Error::Unavailable(format!(
+            "another process has been migrating the database for {LOCK_WAIT_S} s"
+        )));
+    }
+    let migrated = Migrator::up(connection, None).await.map_err(Error::from);
+    let release = format!("DO RELEASE_LOCK({NAME})");
+    if sqlx::query(sqlx::AssertSqlSafe(release))
+        .execute(&mut *held)
+        .await
+        .is_err()
+    {
+        // The lock ends with its connection.
+        drop(held.detach());
+    }
+    migrated
 }
 
 /// Runs each statement of a migration in turn.

@@ -117,12 +117,12 @@ impl Database {
         self.dialect.statement(sql, values)
     }
 
-    /// Brings the schema up to date. Safe to repeat and to run from several processes one after another.
+    /// Brings the schema up to date. Safe to repeat, and on MySQL and MariaDB to run from several processes at once.
     ///
     /// # Errors
     /// `Error::Unavailable` when the database cannot be reached.
     pub async fn migrate(&self) -> Result<(), Error> {
-        crate::migrations::up(&self.writer).await
+        crate::migrations::up(self.dialect, &self.writer, &self.reader).await
     }
 
     /// Answers once the database does.

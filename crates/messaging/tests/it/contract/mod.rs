@@ -3,7 +3,7 @@
 
 mod groups;
 mod publishing;
-pub mod rebalance;
+mod rebalance;
 mod topics;
 
 /// Each `area::test` takes a bed.

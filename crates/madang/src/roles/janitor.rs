@@ -1,0 +1,34 @@
+//! The role `janitor`: expiry and pruning, round after round.
+//! On cancel it ends after the step in hand. A step that fails is logged and tried again in the next round.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::shop::{Log, Shop};
+
+pub async fn run(shop: Arc<Shop>, cancel: CancellationToken) -> anyhow::Result<()> {
+    let every = Duration::from_millis(shop.config.janitor.every_ms);
+    while !cancel.is_cancelled() {
+        round(&shop).await;
+        if cancel
+            .run_until_cancelled(tokio::time::sleep(every))
+            .await
+            .is_none()
+        {
+            break;
+        }
+    }
+    Ok(())
+}
+
+async fn round(shop: &Shop) {
+    if let Some(Log::Embedded(log)) = &shop.log {
+        match log.prune_once(jiff::Timestamp::now()).await {
+            Ok(0) => {}
+            Ok(records) => tracing::info!(records, "old records were pruned from the embedded log"),
+            Err(error) => tracing::warn!(%error, "the embedded log could not be pruned"),
+        }
+    }
+}

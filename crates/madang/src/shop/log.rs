@@ -1,0 +1,61 @@
+//! The event log by `events.publisher`: Kafka, or the one in the shop's own SQLite file.
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use messaging::embedded::{self, EmbeddedLog};
+use messaging::kafka::KafkaLog;
+use messaging::log::EventLog;
+use stores::sql::Database;
+
+use crate::config::{Config, Publisher, log_settings};
+
+#[derive(Clone)]
+pub enum Log {
+    Embedded(EmbeddedLog),
+    Kafka(Arc<KafkaLog>),
+}
+
+impl Log {
+    pub fn port(&self) -> Arc<dyn EventLog> {
+        match self {
+            Self::Embedded(log) => Arc::new(log.clone()),
+            Self::Kafka(log) => Arc::clone(log) as Arc<dyn EventLog>,
+        }
+    }
+}
+
+/// `None` with `inline`. Must be called within a tokio runtime.
+///
+/// # Errors
+/// The client refuses a setting.
+pub fn open(config: &Config, database: &Database) -> anyhow::Result<Option<Log>> {
+    match config.publisher() {
+        Publisher::Inline => Ok(None),
+        Publisher::Embedded => {
+            let writer = database.writer().clone();
+            let reader = database.reader().clone();
+            let log = EmbeddedLog::new(writer, reader, embedded_settings(config));
+            Ok(Some(Log::Embedded(log)))
+        }
+        Publisher::Kafka => {
+            let log = KafkaLog::connect(log_settings(&config.kafka))
+                .context("Kafka's client refuses its settings (kafka.client)")?;
+            Ok(Some(Log::Kafka(Arc::new(log))))
+        }
+    }
+}
+
+fn embedded_settings(config: &Config) -> embedded::Settings {
+    let log = &config.events.embedded;
+    embedded::Settings {
+        publish_batch_max: log.publish_batch_max,
+        publish_batch_bytes: log.publish_batch_bytes,
+        publish_queue_max: log.publish_queue_max,
+        poll_ms: log.poll_ms,
+        revoke_drain_ms: log.revoke_drain_ms,
+        fetch_bytes_max: log.fetch_bytes_max,
+        max_message_bytes: log.max_message_bytes,
+        prune_batch_max: log.prune_batch_max,
+    }
+}
