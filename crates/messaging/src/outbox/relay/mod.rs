@@ -8,9 +8,11 @@ mod settling;
 mod shard;
 mod wake;
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
 use metrics::gauge;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -55,32 +57,32 @@ impl Relay {
 
     /// Relays every shard that it can lease, until `cancel`; then awaits what is on its way, deletes, and gives its leases up.
     pub async fn run(&self, cancel: CancellationToken) {
+        tokio::select! {
+            () = self.run_shards(&cancel) => {}
+            () = show_depth(&self.shared) => {}
+        }
+    }
+
+    async fn run_shards(&self, cancel: &CancellationToken) {
         let mut shards = JoinSet::new();
         for shard in 0..self.shared.settings.shards.max(1) {
-            self.start(&mut shards, shard, &cancel);
+            self.start(&mut shards, shard, cancel);
         }
-        let depth = tokio::spawn(show_depth(Arc::clone(&self.shared), cancel.clone()));
         while let Some(ended) = shards.join_next().await {
-            let (shard, panicked) = match ended {
-                Ok(ended) => ended,
-                Err(error) => {
-                    tracing::error!(%error, "relay of a shard was cut off");
-                    continue;
-                }
-            };
-            if panicked && !cancel.is_cancelled() {
+            if let Ok((shard, true)) = ended
+                && !cancel.is_cancelled()
+            {
                 tracing::error!(shard, "relay of a shard panicked, it starts again");
-                self.start(&mut shards, shard, &cancel);
+                self.start(&mut shards, shard, cancel);
             }
         }
-        depth.abort();
     }
 
     fn start(&self, shards: &mut JoinSet<(i32, bool)>, shard: i32, cancel: &CancellationToken) {
-        let relay = tokio::spawn(Shard::new(Arc::clone(&self.shared), shard).run(cancel.clone()));
+        let relay = Shard::new(Arc::clone(&self.shared), shard).run(cancel.clone());
         let pause = self.shared.settings.backoff.delay(1);
         shards.spawn(async move {
-            let panicked = relay.await.is_err();
+            let panicked = AssertUnwindSafe(relay).catch_unwind().await.is_err();
             if panicked {
                 tokio::time::sleep(pause).await;
             }
@@ -95,10 +97,12 @@ impl Relay {
     }
 }
 
-async fn show_depth(shared: Arc<Shared>, cancel: CancellationToken) {
+/// For as long as it is polled.
+async fn show_depth(shared: &Shared) {
     let mut tick = tokio::time::interval(Duration::from_millis(shared.settings.depth_ms.max(1)));
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    while cancel.run_until_cancelled(tick.tick()).await.is_some() {
+    loop {
+        tick.tick().await;
         // A store that is away is the shards' news; the gauges keep their last value.
         if let Ok(depth) = shared.store.depth().await {
             gauge!("madang_outbox_rows").set(depth.rows as f64);

@@ -2,8 +2,6 @@
 //! Nothing is decided here about when; the shard's turn does that.
 //! Part of the shard.
 
-use std::time::Duration;
-
 use metrics::counter;
 use tokio::time::Instant;
 
@@ -20,7 +18,7 @@ pub(super) struct Sent {
     pub dead: bool,
 }
 
-/// A row that the log does not take.
+/// A row, or a topic, that the log does not take.
 pub(super) struct Refused {
     pub tries: u32,
     pub again: Instant,
@@ -46,9 +44,8 @@ impl Shard {
                 None => {
                     self.known.remove(&row.id);
                 }
-                Some(Err(error)) if dead || matches!(error, log::Error::UnknownTopic(_)) => {
-                    self.hold(&row, &error, dead)
-                }
+                Some(Err(error)) if dead => self.hold_row(&row, &error),
+                Some(Err(error @ log::Error::UnknownTopic(_))) => self.hold_topic(&row, &error),
                 Some(Err(error)) => {
                     if !self.refused.contains_key(&row.id) {
                         tracing::error!(shard = self.shard, id = %row.id, topic = row.topic, %error, "event refused, to its dead-letter topic");
@@ -84,28 +81,47 @@ impl Shard {
         counter!("madang_outbox_published_total", "topic" => row.topic.clone(), "outcome" => outcome).increment(1);
     }
 
-    /// The row stays where it is and is tried again later and later; its neighbours go on.
-    fn hold(&mut self, row: &Row, error: &log::Error, dead: bool) {
+    /// No topic takes the row: it stays where it is and is tried again later and later; its neighbours go on.
+    fn hold_row(&mut self, row: &Row, error: &log::Error) {
         self.known.remove(&row.id);
         counter!("madang_outbox_refused_total", "topic" => row.topic.clone()).increment(1);
-        let tries = self.refused.get(&row.id).map_or(0, |refused| refused.tries) + 1;
-        let first = if dead {
-            tries == 1
-        } else {
-            self.missing_topics.insert(row.topic.clone())
-        };
-        if first {
-            tracing::error!(shard = self.shard, id = %row.id, topic = row.topic, %error, "event cannot be published, it stays in the outbox");
-        }
         let settings = &self.shared.settings;
         let now = Instant::now();
-        if tries == 1 && self.refused.len() >= settings.held_max {
-            // It cannot be remembered: no row of this shard is tried so soon again that it could spin.
-            self.not_before = now + Duration::from_millis(settings.backoff.max_ms);
-            return;
+        let tries = self
+            .refused
+            .get(&row.id)
+            .map_or(1, |held| held.tries.saturating_add(1));
+        if tries == 1 {
+            tracing::error!(
+                shard = self.shard, id = %row.id, topic = row.topic, %error,
+                "no dead-letter topic takes the event, it stays in the outbox",
+            );
+            if self.refused.len() >= settings.held_max {
+                // It cannot be remembered: so that it does not spin, the shard slows down, and reads to its end before it sweeps.
+                self.overflowing = true;
+                self.not_before = now + settings.backoff.delay(1);
+                return;
+            }
         }
         let again = now + settings.backoff.delay(tries);
         self.refused.insert(row.id, Refused { tries, again });
+    }
+
+    /// The row's topic is not there (yet): all its rows wait in the outbox.
+    fn hold_topic(&mut self, row: &Row, error: &log::Error) {
+        self.known.remove(&row.id);
+        let now = Instant::now();
+        let held = self.missing_topics.get(&row.topic);
+        if held.is_some_and(|held| now < held.again) {
+            return;
+        }
+        let tries = held.map_or(1, |held| held.tries.saturating_add(1));
+        if tries == 1 {
+            tracing::error!(shard = self.shard, topic = row.topic, %error, "events of this topic wait in the outbox");
+        }
+        let again = now + self.shared.settings.backoff.delay(tries);
+        self.missing_topics
+            .insert(row.topic.clone(), Refused { tries, again });
     }
 
     /// After a batch: is the log there?

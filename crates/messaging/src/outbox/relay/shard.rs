@@ -47,7 +47,9 @@ pub(super) struct Shard {
     pub(super) known: HashSet<Uuid>,
     pub(super) acknowledged: Vec<Uuid>,
     pub(super) refused: HashMap<Uuid, Refused>,
-    pub(super) missing_topics: HashSet<String>,
+    pub(super) missing_topics: HashMap<String, Refused>,
+    /// More rows are refused than can be remembered.
+    pub(super) overflowing: bool,
     pub(super) failures: u32,
     pub(super) not_before: Instant,
     pub(super) published: u64,
@@ -69,7 +71,8 @@ impl Shard {
             known: HashSet::new(),
             acknowledged: Vec::new(),
             refused: HashMap::new(),
-            missing_topics: HashSet::new(),
+            missing_topics: HashMap::new(),
+            overflowing: false,
             failures: 0,
             not_before: now,
             published: 0,
@@ -151,7 +154,9 @@ impl Shard {
         self.delete().await?;
         let now = Instant::now();
         let idle = self.in_flight.is_empty() && self.at_end;
-        if now >= self.sweep_at() || (idle && self.moved) {
+        let due = now >= self.sweep_at() && (self.at_end || !self.overflowing);
+        if due || (idle && self.moved) {
+            self.overflowing = false;
             self.cursor = None;
             self.at_end = false;
             self.moved = false;
@@ -259,9 +264,11 @@ impl Shard {
             .into_iter()
             .filter(|row| !self.known.contains(&row.id))
             .filter(|row| {
-                self.refused
-                    .get(&row.id)
-                    .is_none_or(|refused| now >= refused.again)
+                let held = [
+                    self.refused.get(&row.id),
+                    self.missing_topics.get(&row.topic),
+                ];
+                held.into_iter().flatten().all(|held| now >= held.again)
             })
             .collect();
         // Reading may have taken long: only what comes back in time may go out.
