@@ -54,6 +54,9 @@ pub enum StoreError {
     /// The commit's answer was lost and could not be settled: a repeat with the key tells the truth (503 `outcome-unknown`).
     #[error("outcome unknown: {0}")]
     OutcomeUnknown(String),
+    /// A step that has to succeed inside the transaction (an inline data platform) did not: nothing was done (503).
+    #[error("follow-up failed: {0}")]
+    FollowUp(String),
     /// A defect (500).
     #[error("store failed: {0}")]
     Failed(String),

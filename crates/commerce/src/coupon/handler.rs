@@ -37,6 +37,7 @@ impl From<StoreError> for Trouble {
             StoreError::Unavailable(_) => Self::Outside(Failure::new("StoreUnavailable", text)),
             // Deciding again finds what was committed.
             StoreError::OutcomeUnknown(_) => Self::Outside(Failure::new("OutcomeUnknown", text)),
+            StoreError::FollowUp(_) => Self::Outside(Failure::new("FollowUpFailed", text)),
             StoreError::Failed(_) => Self::Inside(Failure::new("StoreFailed", text)),
         }
     }

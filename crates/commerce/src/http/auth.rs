@@ -113,6 +113,12 @@ impl Caller {
         self.operator
     }
 
+    /// Whether this is an operator who names no user: any user's things are meant.
+    #[must_use]
+    pub fn acts_for_all(&self) -> bool {
+        self.operator && self.asked.is_none()
+    }
+
     /// What an Idempotency-Key is scoped by: the caller, whoever is acted for.
     #[must_use]
     pub fn scope_name(&self) -> String {

@@ -141,24 +141,41 @@ impl IntoResponse for Problem {
 impl From<StoreError> for Problem {
     /// Logs what the client is not told.
     fn from(error: StoreError) -> Self {
-        match error {
-            StoreError::Unavailable(cause) => {
-                tracing::warn!(%cause, "a store is unavailable");
-                Self::unavailable("a part of the shop is not reachable just now; try again shortly")
-            }
+        match &error {
+            StoreError::Unavailable(cause) => tracing::warn!(%cause, "a store is unavailable"),
             StoreError::OutcomeUnknown(cause) => {
                 tracing::error!(%cause, "outcome of a commit unknown");
-                Self::new(
-                    503,
-                    "outcome-unknown",
-                    "whether this was done is not known yet; repeat it with the same Idempotency-Key to find out",
-                )
-                .retry_after(2)
             }
-            StoreError::Failed(cause) => {
-                tracing::error!(%cause, "a store failed");
-                Self::internal()
+            StoreError::FollowUp(cause) => {
+                tracing::warn!(%cause, "a step inside a transaction failed");
             }
+            StoreError::Failed(cause) => tracing::error!(%cause, "a store failed"),
+        }
+        Self::of_store(&error)
+    }
+}
+
+impl Problem {
+    /// For an error that has been logged.
+    #[must_use]
+    pub fn of_store(error: &StoreError) -> Self {
+        match error {
+            StoreError::Unavailable(_) => {
+                Self::unavailable("a part of the shop is not reachable just now; try again shortly")
+            }
+            StoreError::OutcomeUnknown(_) => Self::new(
+                503,
+                "outcome-unknown",
+                "whether this was done is not known yet; repeat it with the same Idempotency-Key to find out",
+            )
+            .retry_after(2),
+            StoreError::FollowUp(_) => Self::new(
+                503,
+                "data-platform-failed",
+                "the data platform did not take the order, so it was not carried out; try again shortly",
+            )
+            .retry_after(1),
+            StoreError::Failed(_) => Self::internal(),
         }
     }
 }

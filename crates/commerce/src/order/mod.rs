@@ -1,1 +1,216 @@
-//! order: to be filled by its feature.
+//! Orders: placing, showing, listing and taking them back. What an order may do to stock, wallets and coupons is decided in
+//! `decide` and `cancel`; its transaction is the store's. The binary builds `Orders`.
+
+pub mod cancel;
+pub mod decide;
+pub mod events;
+pub mod follow_ups;
+pub mod http;
+pub mod model;
+mod place;
+pub mod store;
+
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::answer::{Answered, Claim, Keyed, StoreError};
+use crate::clock::Clock;
+use crate::ids::{Allocator, Exhausted, OrderId, Series, UserCouponId, UserId};
+use crate::page::{Cursor, Page, PageRequest};
+
+pub use cancel::{CancelOrder, Cancellation};
+pub use decide::{Decision, HeldCoupon, Placement, Refusal, Snapshot, Stocked, decide};
+pub use events::Events;
+pub use follow_ups::{FollowUp, FollowUps, InlineFollowUps, Mode, Outlet};
+pub use model::{
+    EventNumbers, Line, Lines, Numbers, Order, OrderLine, Payment, Pending, PlaceOrder, Status,
+    Turn,
+};
+pub use store::{Batch, Placed, Store};
+
+use place::{Committer, Waiting};
+
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Orders that may wait for a batch; more are told to come back.
+    pub queue_max: usize,
+    /// Orders committed together at most.
+    pub batch_max: usize,
+    /// Batches between their first read and their commit at once: 2 keep MySQL busy, SQLite has one writer.
+    pub batches_in_flight: usize,
+    /// After so long without word from the store, the outcome of a batch is unknown.
+    pub batch_timeout_ms: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            queue_max: 4_096,
+            batch_max: 256,
+            batches_in_flight: 2,
+            batch_timeout_ms: 30_000,
+        }
+    }
+}
+
+/// Why an order was neither placed nor refused.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Error {
+    /// The queue is full: 503.
+    #[error("too many orders are waiting")]
+    Overloaded,
+    /// Has been logged.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The orders of one shop.
+pub struct Orders {
+    store: Arc<dyn Store>,
+    ids: Arc<Allocator>,
+    clock: Arc<dyn Clock>,
+    outlet: Arc<Outlet>,
+    queue: mpsc::Sender<Waiting>,
+}
+
+impl Orders {
+    /// Starts the task that gathers batches; it ends when the last `Orders` is dropped. An inline data platform commits one
+    /// order at a time, since its failure fails the order.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    #[must_use]
+    pub fn new(
+        store: Arc<dyn Store>,
+        ids: Arc<Allocator>,
+        clock: Arc<dyn Clock>,
+        outlet: Outlet,
+        mut settings: Settings,
+    ) -> Self {
+        if outlet.follow_ups().data_platform == Mode::Inline {
+            settings.batch_max = 1;
+        }
+        let outlet = Arc::new(outlet);
+        let (queue, waiting) = mpsc::channel(settings.queue_max.max(1));
+        let committer = Committer {
+            store: store.clone(),
+            ids: ids.clone(),
+            outlet: outlet.clone(),
+            settings,
+        };
+        tokio::spawn(place::gather(waiting, Arc::new(committer)));
+        Self {
+            store,
+            ids,
+            clock,
+            outlet,
+            queue,
+        }
+    }
+
+    /// Places an order, or refuses it: both are answers.
+    ///
+    /// # Errors
+    /// Neither happened, or which of them is not known.
+    pub async fn place(
+        &self,
+        user: UserId,
+        lines: Lines,
+        coupon: Option<UserCouponId>,
+        traceparent: Option<String>,
+        claim: Option<Claim>,
+    ) -> Result<Answered, Error> {
+        let (answer, answered) = oneshot::channel();
+        let place = PlaceOrder {
+            user,
+            lines,
+            coupon,
+            at: self.clock.now(),
+            traceparent,
+        };
+        let waiting = Waiting {
+            place,
+            claim,
+            answer,
+        };
+        if self.queue.try_send(waiting).is_err() {
+            metrics::counter!("madang_orders_total", "outcome" => "overloaded").increment(1);
+            return Err(Error::Overloaded);
+        }
+        // A batch that panicked has dropped the other end.
+        let lost = |_| StoreError::OutcomeUnknown("the batch ended without an answer".into());
+        Ok(answered.await.map_err(lost)??)
+    }
+
+    /// Takes an order back. `owner`: whose it has to be; `None` for an operator.
+    ///
+    /// # Errors
+    /// Those of the store; a refusal is an answer.
+    pub async fn cancel(
+        &self,
+        order: OrderId,
+        owner: Option<UserId>,
+        traceparent: Option<String>,
+        claim: Option<&Claim>,
+    ) -> Result<Answered, StoreError> {
+        // An order's lines never change: what is read here is good for counting the numbers it needs.
+        let found = self.store.find(order).await?;
+        let products = found.map_or(0, |order| order.shares().len());
+        let (refund, restocks, events) = self
+            .cancel_numbers(products)
+            .await
+            .map_err(|e| StoreError::Unavailable(e.to_string()))?;
+        let keyed = Keyed {
+            command: CancelOrder {
+                order,
+                owner,
+                at: self.clock.now(),
+                traceparent,
+                refund,
+                restocks,
+                events,
+            },
+            claim,
+            render: &http::cancel_answer,
+        };
+        let (answered, turn) = self.store.cancel(keyed, &self.outlet).await?;
+        if let Some(turn) = turn {
+            self.outlet.after_commit(&turn).await;
+            metrics::counter!("madang_orders_total", "outcome" => "cancelled").increment(1);
+        }
+        Ok(answered)
+    }
+
+    async fn cancel_numbers(
+        &self,
+        products: usize,
+    ) -> Result<(i64, Vec<i64>, EventNumbers), Exhausted> {
+        let refund = self.ids.one(Series::WalletEntry).await?;
+        let restocks = self.ids.take(Series::StockEntry, products).await?;
+        let events = EventNumbers {
+            completed: self.ids.one(Series::OrderCompletedEvent).await?,
+            data_platform: self.ids.one(Series::DataPlatformEvent).await?,
+            ranking: self.ids.take(Series::ProductRankingEvent, products).await?,
+        };
+        Ok((refund, restocks, events))
+    }
+
+    /// # Errors
+    /// Those of the store.
+    pub async fn find(&self, order: OrderId) -> Result<Option<Order>, StoreError> {
+        self.store.find(order).await
+    }
+
+    /// The user's orders, newest first.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn page(&self, user: UserId, page: PageRequest) -> Result<Page<Order>, StoreError> {
+        let rows = self.store.page(user, page).await?;
+        Ok(Page::cut(rows, page.limit, |order| Cursor {
+            major: order.created_at.as_microsecond(),
+            minor: order.id.get(),
+        }))
+    }
+}

@@ -12,7 +12,7 @@ impl MigrationTrait for Migration {
         let end = d.table_options();
         let statements = vec![
             // status: COMPLETED or CANCELLED. owes, cancel_owes: which follow-ups by event the sale and the cancel owe,
-            // a sum of 1 (ranking), 2 (data platform), 4 (analytics). *_seq: the numbers of those events, null where none is owed.
+            // a sum of 1 (ranking), 2 (data platform), 4 (analytics). *_seq: the numbers of those events, owed or not.
             format!(
                 "CREATE TABLE orders (
                     id BIGINT NOT NULL PRIMARY KEY,
@@ -24,8 +24,8 @@ impl MigrationTrait for Migration {
                     status {word} NOT NULL,
                     created_us BIGINT NOT NULL,
                     owes SMALLINT NOT NULL,
-                    completed_seq BIGINT NULL,
-                    data_platform_seq BIGINT NULL,
+                    completed_seq BIGINT NOT NULL,
+                    data_platform_seq BIGINT NOT NULL,
                     cancelled_us BIGINT NULL,
                     cancel_owes SMALLINT NOT NULL,
                     cancel_completed_seq BIGINT NULL,

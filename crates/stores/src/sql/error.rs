@@ -18,6 +18,9 @@ pub enum Error {
     /// COMMIT was sent and no answer came: the transaction may or may not have happened.
     #[error("outcome of the commit unknown: {0}")]
     OutcomeUnknown(String),
+    /// The work inside the transaction gave up for a reason of its caller's: rolled back.
+    #[error("called off: {0}")]
+    CalledOff(String),
     #[error("{0}")]
     Setting(String),
     /// Anything else: a defect in a statement, a value that does not decode, a full disk.

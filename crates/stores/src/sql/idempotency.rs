@@ -41,6 +41,7 @@ impl From<Error> for StoreError {
         match error {
             Error::Unavailable(text) | Error::Conflict(text) => Self::Unavailable(text),
             Error::OutcomeUnknown(text) => Self::OutcomeUnknown(text),
+            Error::CalledOff(text) => Self::FollowUp(text),
             other => Self::Failed(other.to_string()),
         }
     }
@@ -133,12 +134,7 @@ where
             let outcome = effect(tx, &keyed.command, std::marker::PhantomData).await?;
             let answer = (keyed.render)(&outcome);
             if let Some(claim) = keyed.claim {
-                insert(tx, dialect, &[(claim, &answer)])
-                    .await
-                    .map_err(|e| match e {
-                        Error::Duplicate(_) => Failure::Taken,
-                        other => Failure::Sql(other),
-                    })?;
+                insert(tx, dialect, &[(claim, &answer)]).await?;
             }
             Ok(Answered::Fresh(answer))
         })
@@ -219,13 +215,13 @@ fn digest(row: &sea_orm::QueryResult, column: usize) -> Result<[u8; 32], Error> 
 /// Writes the records, in order of scope. To be called last in the effect's transaction, with each scope once.
 ///
 /// # Errors
-/// `Error::Duplicate` when another process has used one of the keys since `find`: roll back, answer that one from its
+/// `Failure::Taken` when another process has used one of the keys since `find`: roll back, answer that one from its
 /// record and decide the rest again.
-pub async fn insert(
+pub(super) async fn insert(
     tx: &Transaction,
     dialect: Dialect,
     records: &[(&Claim, &Answer)],
-) -> Result<(), Error> {
+) -> Result<(), Failure> {
     let mut sorted = records.to_vec();
     sorted.sort_unstable_by_key(|(claim, _)| claim.scope);
     let row = format!("(?, ?, ?, ?, ?, {})", dialect.now_us());
@@ -239,7 +235,11 @@ pub async fn insert(
         );
         let values = now.iter().flat_map(|(claim, answer)| row_of(claim, answer));
         tx.execute_raw(dialect.statement(sql, values.collect()))
-            .await?;
+            .await
+            .map_err(|e| match Error::from(e) {
+                Error::Duplicate(_) => Failure::Taken,
+                other => Failure::Sql(other),
+            })?;
     }
     Ok(())
 }
@@ -295,8 +295,9 @@ pub async fn prune_idempotency(
     .await
 }
 
-/// Why a transaction of `once` was rolled back.
-enum Failure {
+/// Why a transaction that writes records was rolled back.
+#[derive(Debug)]
+pub(super) enum Failure {
     Sql(Error),
     /// Another process has written a record under this key since the lookup.
     Taken,
@@ -305,6 +306,12 @@ enum Failure {
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         Self::Sql(error)
+    }
+}
+
+impl From<sea_orm::DbErr> for Failure {
+    fn from(error: sea_orm::DbErr) -> Self {
+        Self::Sql(error.into())
     }
 }
 

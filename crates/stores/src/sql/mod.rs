@@ -7,6 +7,7 @@ pub mod dialect;
 pub mod error;
 pub mod idempotency;
 pub mod ids;
+pub mod orders;
 pub mod outbox;
 mod transaction;
 pub mod wallet;

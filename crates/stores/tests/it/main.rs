@@ -3,5 +3,6 @@
 
 mod backends;
 mod idempotency;
+mod orders;
 mod outbox;
 mod wallet;

@@ -1,0 +1,183 @@
+//! The cancelling transaction: the order's row is locked first, so that a second cancel waits and then finds it done.
+//! Stock, money and coupon come back with rows of their own; compensating events go out.
+
+use std::collections::BTreeMap;
+
+use commerce::amount::Won;
+use commerce::answer::{Answered, Keyed, StoreError};
+use commerce::ids::ProductId;
+use commerce::order::cancel::{CancelOrder, Cancellation, Refusal};
+use commerce::order::{Order, Outlet, Status, Turn};
+use commerce::wallet::EntryKind;
+use messaging::outbox::Row;
+use parking_lot::Mutex;
+use sea_orm::{ConnectionTrait, Value};
+
+use super::{load, read, write};
+use crate::sql::idempotency::keyed;
+use crate::sql::{Database, Dialect, Error, Transaction, outbox};
+
+/// What was cancelled and the outbox rows written with it.
+type Done = (Turn, Vec<Row>);
+
+pub(super) async fn cancel(
+    db: &Database,
+    cancel: Keyed<'_, CancelOrder, Cancellation, Refusal>,
+    outlet: &Outlet,
+) -> Result<(Answered, Option<Done>), StoreError> {
+    let dialect = db.dialect();
+    let done = Mutex::new(None);
+    let last = &done;
+    let answered = keyed(db, cancel, move |tx, command, _| {
+        Box::pin(async move {
+            *last.lock() = None;
+            let decided = decide(tx, dialect, command).await?;
+            if let Ok(cancellation) = &decided {
+                let rows = write(tx, dialect, cancellation, outlet).await?;
+                *last.lock() = Some((cancellation.turn.clone(), rows));
+            }
+            Ok(decided)
+        })
+    })
+    .await?;
+    match answered {
+        Answered::Fresh(_) => Ok((answered, done.into_inner())),
+        // A key that was taken in the same moment: what was done then is another's.
+        Answered::Replayed(_) | Answered::Mismatch => Ok((answered, None)),
+    }
+}
+
+async fn decide(
+    tx: &Transaction,
+    dialect: Dialect,
+    command: &CancelOrder,
+) -> Result<Result<Cancellation, Refusal>, Error> {
+    let order = read::find(tx, dialect, command.order, dialect.for_update()).await?;
+    let balance = match &order {
+        Some(order) if order.status == Status::Completed => lock(tx, dialect, order).await?,
+        _ => Won::ZERO,
+    };
+    Ok(command.decide(order.as_ref(), balance))
+}
+
+/// Locks what the cancel changes, in the order that placing locks it in. The wallet's balance.
+async fn lock(tx: &Transaction, dialect: Dialect, order: &Order) -> Result<Won, Error> {
+    let coupon = order.user_coupon_id.map(|coupon| coupon.get());
+    load::lock(tx, dialect, "user_coupons", coupon.into_iter().collect()).await?;
+    let wallets = load::wallets(tx, dialect, vec![order.user_id.get()]).await?;
+    let products = order.order_items.iter().map(|line| line.product_id);
+    let products = products.map(ProductId::get).collect();
+    load::lock(tx, dialect, "products", products).await?;
+    Ok(wallets.get(&order.user_id).copied().unwrap_or_default())
+}
+
+async fn write(
+    tx: &Transaction,
+    dialect: Dialect,
+    cancellation: &Cancellation,
+    outlet: &Outlet,
+) -> Result<Vec<Row>, Error> {
+    let turn = &cancellation.turn;
+    mark(tx, dialect, turn, outlet.follow_ups().owes()).await?;
+    restock(tx, dialect, cancellation).await?;
+    if let Some(refund) = &cancellation.refund {
+        let row = ledger_row(turn, refund);
+        write::insert(tx, dialect, write::LEDGER, &[row], Clone::clone).await?;
+        let values = vec![
+            refund.balance_after.get().into(),
+            turn.order.user_id.get().into(),
+        ];
+        let update = "UPDATE wallets SET balance = ? WHERE user_id = ?";
+        guarded(tx, dialect, update, values).await?;
+    }
+    if let Some(coupon) = turn.order.user_coupon_id {
+        let update = "UPDATE user_coupons SET status = 'AVAILABLE', order_id = NULL, used_us = NULL WHERE id = ? AND order_id = ? AND status = 'USED'";
+        let values = vec![coupon.get().into(), turn.order.id.get().into()];
+        guarded(tx, dialect, update, values).await?;
+    }
+    let rows = outlet.rows(turn);
+    outbox::insert_rows(tx, dialect, &rows).await?;
+    let step = outlet.before_commit(turn).await;
+    step.map_err(Error::CalledOff)?;
+    Ok(rows)
+}
+
+fn ledger_row(turn: &Turn, refund: &commerce::order::Payment) -> Vec<Value> {
+    write::ledger_row(turn, refund, EntryKind::Refund)
+}
+
+/// The order's own rows.
+async fn mark(tx: &Transaction, dialect: Dialect, turn: &Turn, owes: i16) -> Result<(), Error> {
+    let order = &turn.order;
+    let update = "UPDATE orders SET status = ?, cancelled_us = ?, cancel_owes = ?, cancel_completed_seq = ?, cancel_data_platform_seq = ? WHERE id = ? AND status = 'COMPLETED'";
+    let values = vec![
+        order.status.word().into(),
+        turn.at.as_microsecond().into(),
+        owes.into(),
+        turn.numbers.completed.into(),
+        turn.numbers.data_platform.into(),
+        order.id.get().into(),
+    ];
+    guarded(tx, dialect, update, values).await?;
+    let mut numbers = BTreeMap::new();
+    for (share, number) in order.shares().iter().zip(&turn.numbers.ranking) {
+        let lines = &order.order_items;
+        let first = lines.iter().find(|l| l.product_id == share.product_id);
+        numbers.extend(first.map(|line| (line.id.get(), *number)));
+    }
+    let update = write::Keyed {
+        table: "order_lines",
+        key: "id",
+        column: "cancel_ranking_seq",
+        relative: "",
+        guard: Some(("order_id", order.id.get())),
+    };
+    update.update(tx, dialect, numbers).await
+}
+
+async fn restock(
+    tx: &Transaction,
+    dialect: Dialect,
+    cancellation: &Cancellation,
+) -> Result<(), Error> {
+    let turn = &cancellation.turn;
+    let head = (
+        "INSERT INTO stock_ledger (id, product_id, kind, order_id, delta, created_us)",
+        6,
+    );
+    write::insert(tx, dialect, head, &cancellation.restocks, |restock| {
+        vec![
+            restock.entry_id.into(),
+            restock.product.get().into(),
+            "CANCEL".into(),
+            turn.order.id.get().into(),
+            restock.quantity.into(),
+            turn.at.as_microsecond().into(),
+        ]
+    })
+    .await?;
+    let returned = cancellation.restocks.iter();
+    let returned = returned.map(|r| (r.product.get(), r.quantity)).collect();
+    let update = write::Keyed {
+        table: "products",
+        key: "id",
+        column: "stock",
+        relative: "stock + ",
+        guard: None,
+    };
+    update.update(tx, dialect, returned).await
+}
+
+/// A write that must change exactly one row.
+async fn guarded(
+    tx: &Transaction,
+    dialect: Dialect,
+    update: &str,
+    values: Vec<Value>,
+) -> Result<(), Error> {
+    let done = tx.execute_raw(dialect.statement(update, values)).await?;
+    match done.rows_affected() {
+        1 => Ok(()),
+        _ => Err(Error::guard(update)),
+    }
+}

@@ -1,0 +1,6 @@
+//! The order store behind `Orders`: placing, refusing, cancelling, reading.
+
+mod cancel;
+mod crowd;
+mod place;
+mod shop;
