@@ -40,12 +40,14 @@ impl Terms {
             .unwrap_or(i64::MAX)
             .saturating_mul(1_000);
         let claim_to_us = campaign.claim_to.as_microsecond();
+        // A window that is moved into the past takes nobody's answer away at once.
+        let over_us = claim_to_us.max(campaign.updated_at.as_microsecond());
         Self {
             coupon: campaign.id,
             range: campaign.range,
             claim_from_us: campaign.claim_from.as_microsecond(),
             claim_to_us,
-            keep_until_us: claim_to_us.saturating_add(keep_us),
+            keep_until_us: over_us.saturating_add(keep_us),
             state: campaign.state,
             version: campaign.version,
         }
