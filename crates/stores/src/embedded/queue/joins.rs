@@ -1,0 +1,157 @@
+//! Joins, many in one transaction and one fsync: a task takes whoever has come meanwhile and decides them in turn.
+//! It ends when the queue is dropped. A client that goes away changes nothing.
+
+use std::collections::{BTreeMap, HashMap};
+
+use commerce::coupon::State;
+use commerce::coupon::queue::{Entry, Error, Joined, Place, Settlement};
+use commerce::ids::{CouponId, UserId};
+use tokio::sync::{mpsc, oneshot};
+
+use super::rows::{self, Meta, NewEntry};
+use crate::sql::{self, Database, Transaction, within};
+
+pub struct Join {
+    pub coupon: CouponId,
+    pub user: UserId,
+    pub now_us: i64,
+    pub answer: oneshot::Sender<Result<Joined, Error>>,
+}
+
+pub async fn run(db: Database, batch_max: usize, mut joins: mpsc::Receiver<Join>) {
+    let batch_max = batch_max.max(1);
+    let mut batch = Vec::with_capacity(batch_max);
+    while joins.recv_many(&mut batch, batch_max).await > 0 {
+        let answers = commit(&db, &batch).await;
+        match answers {
+            Ok(answers) => {
+                for (join, joined) in batch.drain(..).zip(answers) {
+                    let _ = join.answer.send(Ok(joined));
+                }
+            }
+            Err(error) => {
+                let error = super::of_sql(error);
+                for join in batch.drain(..) {
+                    let _ = join.answer.send(Err(error.clone()));
+                }
+            }
+        }
+    }
+}
+
+async fn commit(db: &Database, batch: &[Join]) -> Result<Vec<Joined>, sql::Error> {
+    let mut by_coupon: BTreeMap<CouponId, Vec<usize>> = BTreeMap::new();
+    for (i, join) in batch.iter().enumerate() {
+        by_coupon.entry(join.coupon).or_default().push(i);
+    }
+    let by_coupon = &by_coupon;
+    within(db, |tx, _| {
+        Box::pin(async move {
+            let mut answers = vec![Joined::Unknown; batch.len()];
+            for (coupon, joins) in by_coupon {
+                let joins: Vec<(usize, &Join)> = joins.iter().map(|i| (*i, &batch[*i])).collect();
+                for (i, joined) in campaign(tx, *coupon, &joins).await? {
+                    answers[i] = joined;
+                }
+            }
+            Ok(answers)
+        })
+    })
+    .await
+}
+
+async fn campaign(
+    tx: &Transaction,
+    coupon: CouponId,
+    joins: &[(usize, &Join)],
+) -> Result<Vec<(usize, Joined)>, sql::Error> {
+    let Some(meta) = rows::meta(tx, coupon).await? else {
+        return Ok(Vec::new());
+    };
+    let users: Vec<UserId> = joins.iter().map(|(_, join)| join.user).collect();
+    let mut line = Line {
+        entries: rows::entries(tx, coupon, &users).await?,
+        before: meta.last,
+        meta,
+        new: Vec::new(),
+        again: Vec::new(),
+    };
+    let answers = joins
+        .iter()
+        .map(|(i, join)| (*i, line.join(join.user, join.now_us)))
+        .collect();
+    for user in &line.again {
+        let sql = "DELETE FROM coupon_queue_entries WHERE coupon_id = ? AND user_id = ?";
+        rows::run(tx, sql, vec![coupon.get().into(), user.get().into()]).await?;
+    }
+    rows::insert(tx, coupon, &line.new).await?;
+    if line.meta.last > line.before {
+        let sql = "UPDATE coupon_queues SET last_sequence = ? WHERE coupon_id = ?";
+        rows::run(tx, sql, vec![line.meta.last.into(), coupon.get().into()]).await?;
+    }
+    Ok(answers)
+}
+
+/// A campaign's queue while a batch joins it.
+struct Line {
+    meta: Meta,
+    before: i64,
+    entries: HashMap<UserId, Entry>,
+    new: Vec<NewEntry>,
+    /// Those whose old entry makes room for a new one.
+    again: Vec<UserId>,
+}
+
+impl Line {
+    fn join(&mut self, user: UserId, now_us: i64) -> Joined {
+        let Some(state) = self.meta.state else {
+            return Joined::Recovering;
+        };
+        let before = self.entries.get(&user).copied();
+        match before {
+            Some(Entry {
+                sequence,
+                settled: None,
+            }) => return Joined::AlreadyQueued(self.place(sequence)),
+            Some(Entry {
+                settled: Some(settlement),
+                ..
+            }) if settlement != Settlement::Restarted => return Joined::Settled(settlement),
+            _ => {}
+        }
+        match state {
+            State::Closed => return Joined::Closed,
+            State::Paused => return Joined::Paused,
+            State::Open if now_us < self.meta.claim_from_us => return Joined::NotOpen,
+            State::Open if now_us >= self.meta.claim_to_us => return Joined::Ended,
+            State::Open => {}
+        }
+        if self.meta.last >= self.meta.base + self.meta.slots {
+            return Joined::SoldOut;
+        }
+        self.meta.last += 1;
+        let sequence = self.meta.last;
+        let entry = Entry {
+            sequence,
+            settled: None,
+        };
+        if self.entries.insert(user, entry).is_some() {
+            self.again.push(user);
+        }
+        self.new.push(NewEntry {
+            user,
+            sequence,
+            joined_us: now_us,
+            settled: None,
+        });
+        Joined::Queued(self.place(sequence))
+    }
+
+    fn place(&self, sequence: i64) -> Place {
+        Place {
+            sequence,
+            base: self.meta.base,
+            last: self.meta.last,
+        }
+    }
+}
