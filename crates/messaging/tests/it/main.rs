@@ -2,6 +2,7 @@
 //! Tests that need a real Kafka have `kafka` in their names.
 
 mod bed;
+mod consumer;
 mod contract;
 mod embedded_log;
 mod kafka_log;
