@@ -1,0 +1,111 @@
+//! kill -9 in the middle of load: every 201 and every place is still true after the next start.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use serde_json::json;
+use testkit::{Client, eventually};
+use tokio::task::JoinSet;
+
+use super::stage::{PATIENCE, Stage, coupon_result, one_line};
+use crate::on_both;
+
+on_both!(what_was_answered_survives_a_kill);
+
+struct Told {
+    /// Key, order id.
+    orders: Vec<(String, u64)>,
+    /// User, place.
+    places: Vec<(u64, u64)>,
+}
+
+/// Sends orders and joins until the connection breaks.
+async fn shopper(client: Client, hand: u64, answered: Arc<AtomicU64>) -> Told {
+    let mut told = Told {
+        orders: Vec::new(),
+        places: Vec::new(),
+    };
+    for n in 0.. {
+        let user = hand + 16 * n + 1;
+        let key = format!("{hand}-{n}");
+        let headers = [("idempotency-key", key.as_str())];
+        let body = one_line(user % 1_000 + 1, n % 5 + 1, 1);
+        match client.post_with("/api/orders", &headers, &body).await {
+            Ok(answer) => {
+                let id = answer.expect(201).json["id"].as_u64().expect("an id");
+                told.orders.push((key, id));
+            }
+            Err(_) => break,
+        }
+        let path = format!("/api/coupons/1/issue?userId={user}");
+        match client.post(&path, &json!({})).await {
+            Ok(answer) => {
+                let place = answer.expect(202).json["queuePosition"]
+                    .as_u64()
+                    .expect("a place");
+                told.places.push((user, place));
+            }
+            Err(_) => break,
+        }
+        answered.fetch_add(1, Ordering::Relaxed);
+    }
+    told
+}
+
+async fn what_was_answered_survives_a_kill(stage: Stage) {
+    stage.seed(1_000, 5, 1_000_000, 1, 1_000_000).await;
+    let mut shop = stage.settings.start().await.expect("the shop starts");
+    let answered = Arc::new(AtomicU64::new(0));
+    let mut hands = JoinSet::new();
+    for hand in 0..16 {
+        hands.spawn(shopper(shop.client(), hand, answered.clone()));
+    }
+    eventually(PATIENCE, "the load is under way", async || {
+        let seen = answered.load(Ordering::Relaxed);
+        anyhow::ensure!(seen >= 300, "{seen} answered");
+        Ok(())
+    })
+    .await;
+    shop.kill();
+    let told = hands.join_all().await;
+
+    let shop = stage.settings.start().await.expect("the shop starts again");
+    let client = shop.client();
+    for (hand, told) in told.iter().enumerate() {
+        for (key, id) in &told.orders {
+            client
+                .get(&format!("/api/orders/{id}?userId=1"))
+                .await
+                .unwrap()
+                .expect(200);
+            // The first and the last of each hand are asked for again under their keys as well.
+            let n: u64 = key
+                .split('-')
+                .nth(1)
+                .and_then(|n| n.parse().ok())
+                .expect("a number");
+            if n == 0 || n + 1 == told.orders.len() as u64 {
+                let user = (hand as u64 + 16 * n + 1) % 1_000 + 1;
+                let again = client
+                    .post_with(
+                        "/api/orders",
+                        &[("idempotency-key", key)],
+                        &one_line(user, n % 5 + 1, 1),
+                    )
+                    .await
+                    .unwrap()
+                    .expect(201);
+                assert_eq!(again.json["id"], *id);
+                assert_eq!(again.header("idempotent-replayed"), "true");
+            }
+        }
+        for (user, place) in &told.places {
+            let result = eventually(PATIENCE, "the joiner has a result", async || {
+                coupon_result(&client, 1, *user).await
+            })
+            .await;
+            assert_eq!(result["status"], "SUCCESS", "place {place}");
+        }
+    }
+    stage.audit().await;
+}

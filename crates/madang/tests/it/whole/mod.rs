@@ -1,0 +1,18 @@
+//! The shop as its users meet it: the real binary over HTTP and Kafka, on the embedded default and on the real three.
+//! Nothing here looks inside the process.
+
+pub mod stage;
+
+mod bad_input;
+mod callers;
+mod catalogue;
+mod coupons;
+mod crash;
+mod flash_sale;
+mod foreign;
+mod orders;
+mod processes;
+mod refusals;
+mod repeats;
+mod steps;
+mod wallet;

@@ -1,0 +1,209 @@
+//! The ground a whole-shop test stands on: the embedded default, or Kafka, MariaDB and Redis with names of the test's own.
+//! It starts nothing by itself but its Redis; the test starts the shop. Used by every test of this folder.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use serde_json::{Value, json};
+use testkit::{Client, Finished, Redis, ShopProcess, ShopSettings, eventually, shared};
+
+/// How long a broken run may take before a wait gives up.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+#[derive(Clone)]
+pub struct Stage {
+    pub settings: ShopSettings,
+    /// Before each topic's and group's name; "" on the embedded default.
+    pub prefix: String,
+    /// Kafka's address, on the real ground.
+    pub brokers: Option<String>,
+    /// Ends with the last clone of the stage.
+    _redis: Option<Arc<Redis>>,
+}
+
+impl Stage {
+    pub fn embedded() -> Self {
+        Self {
+            settings: shop(),
+            prefix: String::new(),
+            brokers: None,
+            _redis: None,
+        }
+    }
+
+    /// `None` where a service cannot be had, which has then been said.
+    pub async fn real(name: &str) -> Option<Self> {
+        let mariadb = shared::mariadb().await?;
+        let kafka = shared::kafka().await?;
+        let redis = shared::redis().await?;
+        let name = format!("{name}-{:08x}", fastrand::u32(..));
+        let database = mariadb
+            .create_database(&name.replace('-', "_"))
+            .await
+            .expect("a database of the test's own");
+        let mut settings = shop()
+            .env("MADANG_DATABASE__URL", database)
+            .env("MADANG_REDIS__URL", redis.url())
+            .env("MADANG_KAFKA__BROKERS", kafka.address());
+        for (section, topic) in TOPICS {
+            settings = settings.env(
+                format!("MADANG_TOPICS__{section}__NAME"),
+                format!("{name}-{topic}"),
+            );
+        }
+        for (section, group) in GROUPS {
+            settings = settings.env(
+                format!("MADANG_CONSUMERS__{section}__GROUP"),
+                format!("{name}-{group}"),
+            );
+        }
+        Some(Self {
+            settings,
+            prefix: format!("{name}-"),
+            brokers: Some(kafka.address()),
+            _redis: Some(Arc::new(redis)),
+        })
+    }
+
+    #[must_use]
+    pub fn env(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.settings = self.settings.env(name, value.into());
+        self
+    }
+
+    pub fn topic(&self, name: &str) -> String {
+        format!("{}{name}", self.prefix)
+    }
+
+    /// `madang seed` with these counts; price 1,000, balance 1,000,000.
+    pub async fn seed(&self, users: u32, products: u32, stock: u32, coupons: u32, quota: u32) {
+        let count = |n: u32| n.to_string();
+        self.settings
+            .run(&[
+                "seed",
+                "--users",
+                &count(users),
+                "--products",
+                &count(products),
+                "--stock",
+                &count(stock),
+                "--price",
+                "1000",
+                "--balance",
+                "1000000",
+                "--coupons",
+                &count(coupons),
+                "--quota",
+                &count(quota),
+            ])
+            .await
+            .expect("seed runs")
+            .expect_success();
+    }
+
+    /// Seeds and starts one process with every role.
+    pub async fn open(&self, users: u32, products: u32, stock: u32) -> ShopProcess {
+        self.seed(users, products, stock, 0, 1).await;
+        self.settings.start().await.expect("the shop starts")
+    }
+
+    /// Waits until every event has had its effect, then audits.
+    pub async fn audit(&self) -> Finished {
+        self.settings
+            .run(&["audit", "--wait", "60"])
+            .await
+            .expect("audit runs")
+            .expect_success()
+    }
+}
+
+const TOPICS: [(&str, &str); 4] = [
+    ("ORDER_COMPLETED", "order-completed-topic"),
+    ("PRODUCT_RANKING", "product-ranking-topic"),
+    ("COUPON_ISSUE", "coupon-issue-events"),
+    ("DATA_PLATFORM_TRANSFER", "data-platform-transfer-topic"),
+];
+
+const GROUPS: [(&str, &str); 4] = [
+    ("ANALYTICS", "analytics-group"),
+    ("RANKING", "product-ranking-group"),
+    ("COUPON_ISSUE", "coupon-issue-group"),
+    ("DATA_PLATFORM", "data-platform-group"),
+];
+
+fn shop() -> ShopSettings {
+    ShopSettings::new(env!("CARGO_BIN_EXE_madang"))
+        .expect("a folder for the shop")
+        .env("MADANG_AUTH__MODE", "off")
+}
+
+/// One order of one line by a user, expected to be taken; the order as answered.
+pub async fn order(client: &Client, user: u64, product: u64, quantity: u64) -> Value {
+    client
+        .post("/api/orders", &one_line(user, product, quantity))
+        .await
+        .expect("an answer")
+        .expect(201)
+        .json
+}
+
+pub fn one_line(user: u64, product: u64, quantity: u64) -> Value {
+    json!({"userId": user, "orderItems": [{"productId": product, "quantity": quantity}]})
+}
+
+/// The stock, as the database has it (the catalogue's cache may be a second old).
+pub async fn stock_becomes(client: &Client, product: u64, expected: i64) {
+    eventually(PATIENCE, "the product's page shows the stock", async || {
+        let page = client.get(&format!("/api/products/{product}")).await?;
+        ensure!(page.json["stock"] == expected, "{}", page.text);
+        Ok(())
+    })
+    .await;
+}
+
+pub async fn balance(client: &Client, user: u64) -> i64 {
+    client
+        .get(&format!("/api/users/balance?userId={user}"))
+        .await
+        .expect("an answer")
+        .expect(200)
+        .json["balance"]
+        .as_i64()
+        .expect("a number")
+}
+
+/// The status answer of a joiner once it is final.
+pub async fn coupon_result(client: &Client, coupon: u64, user: u64) -> Result<Value> {
+    let answer = client
+        .get(&format!("/api/coupons/{coupon}/issue/status?userId={user}"))
+        .await?;
+    ensure!(
+        answer.status == 200 && answer.json["status"] != "PROCESSING",
+        "{}",
+        answer.text
+    );
+    Ok(answer.json)
+}
+
+/// Declares a test on both grounds. The real one's name says all three services, so that each can be asked for by name.
+#[macro_export]
+macro_rules! on_both {
+    ($($name:ident),+ $(,)?) => { $(
+        mod $name {
+            use $crate::whole::stage::Stage;
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn embedded() {
+                super::$name(Stage::embedded()).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn on_kafka_mysql_redis() {
+                if let Some(stage) = Stage::real(&stringify!($name).replace('_', "-")).await {
+                    super::$name(stage).await;
+                }
+            }
+        }
+    )+ };
+}
