@@ -61,6 +61,19 @@ pub fn local_iso(at: Timestamp) -> String {
     at.strftime("%Y-%m-%dT%H:%M:%S").to_string()
 }
 
+/// Reads a value of these topics: a JSON object, unknown fields ignored. (serde would take an array of the fields too.)
+///
+/// # Errors
+/// What does not fit, for the dead-letter headers.
+pub fn object<'a, T: Deserialize<'a>>(value: Option<&'a [u8]>) -> Result<T, String> {
+    let bytes = value.ok_or("the record has no value")?;
+    let first = bytes.iter().find(|b| !b.is_ascii_whitespace());
+    if first != Some(&b'{') {
+        return Err("the value is not a JSON object".to_owned());
+    }
+    serde_json::from_slice(bytes).map_err(|e| e.to_string())
+}
+
 /// A time in any form that was seen on the topics: the pattern, RFC 3339, ISO without zone (taken as UTC), or Jackson's array
 /// `[2026,11,22,14,15,2,40318414]` (nanoseconds last, trailing zero parts left out).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

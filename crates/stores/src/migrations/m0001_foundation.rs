@@ -42,10 +42,11 @@ impl MigrationTrait for Migration {
                 name = d.ascii(64),
                 blob = d.blob()
             ),
+            // event_id: the id's UTF-8 bytes; as text, MySQL would take ids for equal that differ in blanks at the end.
             format!(
                 "CREATE TABLE consumer_foreign_notes (
                     consumer {name} NOT NULL,
-                    event_id VARCHAR(300) NOT NULL,
+                    event_id VARBINARY(300) NOT NULL,
                     noted_us BIGINT NOT NULL,
                     PRIMARY KEY (consumer, event_id)
                 ){end}",

@@ -9,8 +9,11 @@ pub struct Migration;
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         let end = super::dialect(manager).table_options();
+        let max = 9_000_000_000_000_000_000_i64;
         let statements = vec![
-            // hour_us: start of the UTC hour of the sale. Cancels subtract from the sale's own hour.
+            // product_id 0: all products together, each order counted once. hour_us: start of the sale's hour as the
+            // shop's clocks show it; a cancel subtracts from the sale's own hour. The bounds keep SQLite from turning
+            // a sum past 64 bits into a float.
             format!(
                 "CREATE TABLE sales_hourly (
                     product_id BIGINT NOT NULL,
@@ -18,7 +21,9 @@ impl MigrationTrait for Migration {
                     quantity BIGINT NOT NULL,
                     amount BIGINT NOT NULL,
                     orders BIGINT NOT NULL,
-                    PRIMARY KEY (product_id, hour_us)
+                    PRIMARY KEY (product_id, hour_us),
+                    CONSTRAINT sales_hourly_amount CHECK (amount BETWEEN -{max} AND {max}),
+                    CONSTRAINT sales_hourly_quantity CHECK (quantity BETWEEN -{max} AND {max})
                 ){end}"
             ),
             "CREATE INDEX sales_hourly_hour ON sales_hourly (hour_us, product_id)".to_owned(),

@@ -2,13 +2,17 @@
 //! Each feature's store is a file beside this one; `dialect` owns every difference between the engines.
 //! The binary connects once a process.
 
+pub mod analytics;
+pub mod catalogue;
 pub mod coupons;
 pub mod dialect;
 pub mod error;
 pub mod idempotency;
 pub mod ids;
+pub mod notes;
 pub mod orders;
 pub mod outbox;
+pub mod receipts;
 mod transaction;
 pub mod wallet;
 

@@ -1,8 +1,11 @@
 //! The contract suites of the stores: each is written once and run on every engine behind its port.
 //! No shop rule is tested here beyond what a store must keep. Tests that need MariaDB have `mysql` in their names.
 
+mod analytics;
 mod backends;
+mod catalogue;
 mod idempotency;
+mod notes;
 mod orders;
 mod outbox;
 mod wallet;
