@@ -18,6 +18,7 @@ use crate::log::{Delivery, Error, Membership, Subscription};
 use crate::record::TopicPartition;
 
 use super::bell::Bell;
+use super::blocking;
 use super::errors;
 use super::pump::{Command, Pump};
 use super::rebalance::{self, Context, Native};
@@ -31,6 +32,8 @@ pub struct Member {
     deliveries: mpsc::UnboundedReceiver<Result<Delivery, Error>>,
     /// Partitions whose batch is with the runtime.
     out: BTreeSet<TopicPartition>,
+    /// A commit that was not answered in time; the next one waits for it, so that they cannot overtake each other.
+    unanswered: Option<oneshot::Receiver<Result<(), Error>>>,
     request: Duration,
     leave: Duration,
 }
@@ -71,6 +74,7 @@ pub fn join(settings: &Settings, subscription: &Subscription) -> Result<Member, 
         bell,
         deliveries,
         out: BTreeSet::new(),
+        unanswered: None,
         request,
         leave: Duration::from_millis(settings.leave_timeout_ms),
     })
@@ -85,6 +89,40 @@ impl Member {
         // A pump that has ended has said why through `next`.
         let _ = self.commands.send(command);
         self.bell.ring();
+    }
+
+    /// On a thread of its own and not on one of tokio's: with no broker librdkafka takes long to give up, and the process must be able to end.
+    async fn commit_list(
+        &mut self,
+        consumer: Arc<Native>,
+        list: TopicPartitionList,
+    ) -> Result<(), Error> {
+        if let Some(earlier) = &mut self.unanswered {
+            let answered = tokio::time::timeout(self.request, earlier).await;
+            answered.map_err(|_| commit_unanswered())?.ok();
+            self.unanswered = None;
+        }
+        let (answer, mut answered) = oneshot::channel();
+        let commit = move || {
+            let committed = match consumer.commit(&list, CommitMode::Sync) {
+                Ok(()) | Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::NoOffset)) => Ok(()),
+                Err(error) => Err(errors::of(&error)),
+            };
+            drop(consumer);
+            // Whoever asked may have stopped waiting.
+            let _ = answer.send(committed);
+        };
+        std::thread::Builder::new()
+            .name("kafka-commit".to_owned())
+            .spawn(commit)
+            .map_err(|error| Error::Unavailable(format!("no thread to commit on: {error}")))?;
+        match tokio::time::timeout(self.request, &mut answered).await {
+            Ok(committed) => committed.unwrap_or_else(|_| Err(gone())),
+            Err(_) => {
+                self.unanswered = Some(answered);
+                Err(commit_unanswered())
+            }
+        }
     }
 
     fn start_leaving(&mut self) -> Option<oneshot::Receiver<()>> {
@@ -159,11 +197,7 @@ impl Membership for Member {
             }
         }
         if list.count() > 0 {
-            blocking(move || match consumer.commit(&list, CommitMode::Sync) {
-                Ok(()) | Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::NoOffset)) => Ok(()),
-                Err(error) => Err(errors::of(&error)),
-            })
-            .await?;
+            self.commit_list(consumer, list).await?;
         }
         match gone {
             Some(at) => Err(not_held(at)),
@@ -191,10 +225,8 @@ impl Drop for Member {
     }
 }
 
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
-) -> Result<T, Error> {
-    super::blocking(work).await
+fn commit_unanswered() -> Error {
+    Error::Unavailable("a commit was not answered in time".to_owned())
 }
 
 fn not_held(at: &TopicPartition) -> Error {

@@ -114,7 +114,7 @@ impl Reader {
         let start = offset.max(low);
         if start > high {
             // Nothing can be read there before as much has been written.
-            std::thread::sleep(wait);
+            std::thread::park_timeout(wait);
             return Ok(Vec::new());
         }
         if !goes_on || start > offset {

@@ -13,7 +13,7 @@ use rdkafka::client::ClientContext;
 use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::consumer::base_consumer::PartitionQueue;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, RebalanceProtocol};
-use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode as Code};
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset, TopicPartitionList};
 use tokio::sync::mpsc::UnboundedSender;
@@ -30,6 +30,7 @@ pub type Queue = PartitionQueue<Context>;
 
 /// Attempts to read the group's offsets before the membership is given up.
 const OFFSET_ATTEMPTS: u32 = 6;
+const OFFSET_PAUSE: Duration = Duration::from_millis(100);
 /// How often a revocation looks whether the runtime has let go.
 const DRAIN_LOOK: Duration = Duration::from_millis(1);
 
@@ -146,6 +147,7 @@ impl Context {
                     .trouble(error.rdkafka_error_code(), &error.to_string()),
             }
             attempt += 1;
+            std::thread::park_timeout(OFFSET_PAUSE);
         };
         let first = match self.reset {
             Reset::Earliest => Offset::Beginning,
@@ -198,7 +200,7 @@ impl Context {
                 tracing::warn!("member did not let go of its partitions in time");
                 return;
             }
-            std::thread::sleep(DRAIN_LOOK);
+            std::thread::park_timeout(DRAIN_LOOK);
         }
     }
 
@@ -236,10 +238,18 @@ impl ConsumerContext for Context {
             self.revoke(base, list)
         };
         if let Err(error) = done {
-            self.changes.lock().push(Change::Failed(errors::of(&error)));
+            self.changes.lock().push(Change::Failed(failure(&error)));
             // librdkafka goes on only when it has been answered.
             let _ = base.unassign();
         }
+    }
+}
+
+/// Why the membership is over: but for missing rights, joining again may help (a stale generation is one such case).
+fn failure(error: &KafkaError) -> Error {
+    match error.rdkafka_error_code() {
+        Some(Code::GroupAuthorizationFailed | Code::TopicAuthorizationFailed) => errors::of(error),
+        _ => Error::Unavailable(error.to_string()),
     }
 }
 

@@ -30,9 +30,17 @@ impl Bed {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let log = open(&folder.path().join("log.db")).await;
         Some(Self {
-            log: Arc::new(log),
             _folder: Some(folder),
+            ..Self::of(log)
         })
+    }
+
+    pub fn of(log: impl EventLog) -> Self {
+        Self::of_arc(Arc::new(log))
+    }
+
+    pub fn of_arc(log: Arc<dyn EventLog>) -> Self {
+        Self { log, _folder: None }
     }
 
     /// `None`: there is no Kafka here, and that was said.
@@ -49,10 +57,7 @@ impl Bed {
         };
         change(&mut settings);
         let log = KafkaLog::connect(settings).expect("settings that are right");
-        Some(Self {
-            log: Arc::new(log),
-            _folder: None,
-        })
+        Some(Self::of(log))
     }
 
     /// A new topic of this name's kind.

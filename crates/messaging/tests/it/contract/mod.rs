@@ -3,7 +3,7 @@
 
 mod groups;
 mod publishing;
-mod rebalance;
+pub mod rebalance;
 mod topics;
 
 /// Each `area::test` takes a bed.
