@@ -4,6 +4,7 @@
 mod analytics;
 mod backends;
 mod catalogue;
+mod coupon_queue;
 mod idempotency;
 mod notes;
 mod orders;
