@@ -107,7 +107,8 @@ async fn only_what_was_acknowledged_is_deleted() {
     let store = FakeStore::with((0..30).map(row));
     log.refuse(|record| {
         let seq: usize = record.headers.text("madang-seq")?.parse().ok()?;
-        (seq % 3 == 0).then(|| Error::Unavailable("timed out".into()))
+        seq.is_multiple_of(3)
+            .then(|| Error::Unavailable("timed out".into()))
     });
     let relay = relay(&log, &store, settings());
     relay.relay_once(0).await.unwrap();

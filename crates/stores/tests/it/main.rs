@@ -9,4 +9,5 @@ mod idempotency;
 mod notes;
 mod orders;
 mod outbox;
+mod relay;
 mod wallet;
