@@ -9,6 +9,8 @@ pub mod http;
 pub mod model;
 mod place;
 pub mod store;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
