@@ -4,3 +4,4 @@ mod cancel;
 mod crowd;
 mod place;
 mod shop;
+mod silence;
