@@ -175,3 +175,6 @@ impl Handler for SalesHandler {
         }
     }
 }
+
+#[cfg(test)]
+mod handler_tests;

@@ -178,7 +178,7 @@ async fn a_batch_goes_out_side_by_side_and_comes_back_in_order() {
             let number: u64 = request.headers["webhook-id"].to_str().unwrap()[2..]
                 .parse()
                 .unwrap();
-            let status = if number % 3 == 0 { 400 } else { 200 };
+            let status = if number.is_multiple_of(3) { 400 } else { 200 };
             ResponseTemplate::new(status).set_delay(Duration::from_millis(20 - number))
         })
         .mount(&server)
@@ -188,7 +188,7 @@ async fn a_batch_goes_out_side_by_side_and_comes_back_in_order() {
     assert_eq!(delivered.len(), 20);
     for (number, delivered) in delivered.iter().enumerate() {
         let refused = matches!(delivered, Delivered::Refused { .. });
-        assert_eq!(refused, number % 3 == 0, "{number}");
+        assert_eq!(refused, number.is_multiple_of(3), "{number}");
     }
 }
 
