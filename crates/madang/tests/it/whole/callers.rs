@@ -38,6 +38,18 @@ async fn tokens_say_who_is_calling() {
     let unsigned = "eyJhbGciOiJub25lIn0.eyJzdWIiOiIxIiwic2NvcGUiOiJvcGVyYXRvciJ9.";
     unauthorized(&anyone.with_token(unsigned), "alg none").await;
 
+    own_things_only(&one, &two, &operator).await;
+    operators_change_the_shop(&one, &operator).await;
+    // The catalogue is for everybody.
+    anyone.get("/api/products").await.unwrap().expect(200);
+    anyone
+        .get("/api/products/popular")
+        .await
+        .unwrap()
+        .expect(200);
+}
+
+async fn own_things_only(one: &Client, two: &Client, operator: &Client) {
     let order = one
         .post(
             "/api/orders",
@@ -68,7 +80,9 @@ async fn tokens_say_who_is_calling() {
         .await
         .unwrap()
         .expect(200);
+}
 
+async fn operators_change_the_shop(one: &Client, operator: &Client) {
     let product = json!({"name": "mug", "price": 1, "stock": 1});
     one.post("/api/products", &product)
         .await
@@ -83,13 +97,6 @@ async fn tokens_say_who_is_calling() {
         .await
         .unwrap()
         .expect(403);
-    // The catalogue is for everybody.
-    anyone.get("/api/products").await.unwrap().expect(200);
-    anyone
-        .get("/api/products/popular")
-        .await
-        .unwrap()
-        .expect(200);
 }
 
 async fn unauthorized(client: &Client, why: &str) {

@@ -10,6 +10,7 @@ use crate::on_both;
 on_both!(
     joiners_get_places_and_results,
     campaigns_can_be_paused_changed_and_closed,
+    a_window_that_ends_before_it_begins_is_refused,
     direct_issue_answers_at_once,
 );
 
@@ -160,6 +161,12 @@ async fn campaigns_can_be_paused_changed_and_closed(stage: Stage) {
         Ok(())
     })
     .await;
+    stage.audit().await;
+}
+
+async fn a_window_that_ends_before_it_begins_is_refused(stage: Stage) {
+    let shop = stage.open(1, 1, 1).await;
+    let client = shop.client();
     let backwards = json!({"name": "x", "discountAmount": 1, "totalQuantity": 1,
         "validFrom": "2026-02-01T00:00:00Z", "validTo": "2026-01-01T00:00:00Z", "expiresAt": "2026-03-01T00:00:00Z"});
     client
@@ -167,7 +174,6 @@ async fn campaigns_can_be_paused_changed_and_closed(stage: Stage) {
         .await
         .unwrap()
         .expect(400);
-    stage.audit().await;
 }
 
 async fn direct_issue_answers_at_once(stage: Stage) {

@@ -2,7 +2,7 @@
 
 use anyhow::ensure;
 use serde_json::{Value, json};
-use testkit::eventually;
+use testkit::{Client, eventually};
 
 use super::stage::{PATIENCE, Stage, balance, one_line, order, stock_becomes};
 use crate::on_both;
@@ -53,7 +53,27 @@ async fn an_order_is_placed_shown_listed_and_cancelled(stage: Stage) {
     // With authentication off everybody is an operator too, and an operator sees every order.
     assert_eq!(hidden.status, 200);
 
-    let second = order(&client, 1, 2, 1).await;
+    newest_first(&client, id).await;
+    let cancelled = client
+        .post(&format!("/api/orders/{id}/cancel?userId=1"), &json!({}))
+        .await
+        .unwrap()
+        .expect(200);
+    assert_eq!(cancelled.json["status"], "CANCELLED");
+    assert_eq!(balance(&client, 1).await, 999_000);
+    stock_becomes(&client, 1, 10).await;
+    let again = client
+        .post(&format!("/api/orders/{id}/cancel?userId=1"), &json!({}))
+        .await
+        .unwrap()
+        .expect(409);
+    assert_eq!(again.json["code"], "order-already-cancelled");
+    stage.audit().await;
+}
+
+/// A second order comes before the first, a page of one item each.
+async fn newest_first(client: &Client, id: i64) {
+    let second = order(client, 1, 2, 1).await;
     let page = client
         .get("/api/users/orders?userId=1&limit=1")
         .await
@@ -70,22 +90,6 @@ async fn an_order_is_placed_shown_listed_and_cancelled(stage: Stage) {
         .expect(200);
     assert_eq!(rest.json["items"][0]["id"], id);
     assert_eq!(rest.json["nextCursor"], Value::Null);
-
-    let cancelled = client
-        .post(&format!("/api/orders/{id}/cancel?userId=1"), &json!({}))
-        .await
-        .unwrap()
-        .expect(200);
-    assert_eq!(cancelled.json["status"], "CANCELLED");
-    assert_eq!(balance(&client, 1).await, 999_000);
-    stock_becomes(&client, 1, 10).await;
-    let again = client
-        .post(&format!("/api/orders/{id}/cancel?userId=1"), &json!({}))
-        .await
-        .unwrap()
-        .expect(409);
-    assert_eq!(again.json["code"], "order-already-cancelled");
-    stage.audit().await;
 }
 
 async fn lines_of_one_product_are_summed(stage: Stage) {
@@ -165,6 +169,15 @@ async fn boards_statistics_and_platform_follow(stage: Stage) {
         .expect(200);
     assert_eq!(rank.json["rank"], 2);
     stage.audit().await;
+    statistics_agree(&client).await;
+    assert_eq!(
+        platform_lines(&stage).len(),
+        5,
+        "four orders and a cancel were transferred"
+    );
+}
+
+async fn statistics_agree(client: &Client) {
     let hour = jiff::Timestamp::now() - jiff::SignedDuration::from_hours(2);
     let until = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(2);
     let sales = client
@@ -182,11 +195,6 @@ async fn boards_statistics_and_platform_follow(stage: Stage) {
         .unwrap_or_else(|| panic!("product 2 is in {}", sales.text));
     assert_eq!(two["quantity"], 7);
     assert_eq!(two["amount"], 7_000);
-    assert_eq!(
-        platform_lines(&stage).len(),
-        5,
-        "four orders and a cancel were transferred"
-    );
 }
 
 /// The lines of the data platform's files.

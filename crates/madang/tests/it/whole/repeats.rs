@@ -8,6 +8,7 @@ use crate::on_both;
 
 on_both!(
     repeats_get_the_same_answer,
+    a_repeated_top_up_is_one_and_keys_have_a_form,
     fifty_repeats_at_once_are_one_order
 );
 
@@ -73,7 +74,12 @@ async fn repeats_get_the_same_answer(stage: Stage) {
         .await
         .unwrap()
         .expect(201);
+    stage.audit().await;
+}
 
+async fn a_repeated_top_up_is_one_and_keys_have_a_form(stage: Stage) {
+    let shop = stage.open(2, 1, 3).await;
+    let client = shop.client();
     let charge = json!({"userId": 2, "amount": 500});
     let key = [("idempotency-key", "top-up")];
     for _ in 0..3 {
