@@ -7,6 +7,7 @@ mod m0003_catalogue;
 mod m0004_wallet;
 mod m0005_orders;
 mod m0006_coupons;
+mod m0007_ranking;
 mod m0008_analytics;
 mod m0009_data_platform;
 
@@ -26,6 +27,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0004_wallet::Migration),
             Box::new(m0005_orders::Migration),
             Box::new(m0006_coupons::Migration),
+            Box::new(m0007_ranking::Migration),
             Box::new(m0008_analytics::Migration),
             Box::new(m0009_data_platform::Migration),
         ]

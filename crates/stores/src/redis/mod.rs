@@ -2,6 +2,7 @@
 //! after a loss, time limits on every call, and scripts by their hash. What the keys hold is told by the files beside this one.
 //! The binary makes one a process.
 
+pub mod board;
 pub mod queue;
 
 use std::time::Duration;

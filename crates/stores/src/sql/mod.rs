@@ -12,6 +12,7 @@ pub mod ids;
 pub mod notes;
 pub mod orders;
 pub mod outbox;
+pub mod ranking;
 pub mod receipts;
 mod transaction;
 pub mod wallet;

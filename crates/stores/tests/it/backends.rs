@@ -40,10 +40,6 @@ impl Backend {
         backend
     }
 
-    pub fn url(&self) -> &str {
-        &self.settings.url
-    }
-
     pub async fn connect(&self) -> Database {
         // Two providers may be compiled in; the first caller chooses.
         let _ = rustls::crypto::ring::default_provider().install_default();

@@ -10,4 +10,5 @@ mod notes;
 mod orders;
 mod outbox;
 mod relay;
+mod ranking;
 mod wallet;

@@ -4,4 +4,3 @@ mod cancel;
 mod crowd;
 mod place;
 mod shop;
-mod silence;

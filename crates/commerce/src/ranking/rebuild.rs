@@ -1,0 +1,93 @@
+//! A day's board counted anew from the orders table while events keep coming: a shadow is opened, from then on entries
+//! count in it too, a snapshot of the database is fed into it, and it takes the board's place in one step.
+//! A rebuilder that dies leaves a shadow whose lease runs out; the next one starts over.
+
+use jiff::civil::Date;
+
+use super::Rankings;
+use super::ports::{Comparison, Error, Shadow};
+use crate::answer::StoreError;
+
+/// What `rebuild_all` did.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Rebuilt {
+    pub days: u64,
+    /// Sales and cancels counted.
+    pub events: u64,
+}
+
+impl Rankings {
+    /// Rebuilds one day; the number of events counted.
+    ///
+    /// # Errors
+    /// `Unavailable` while another rebuilds it, or when board or database cannot be reached; the board stays as it was.
+    pub async fn rebuild(&self, day: Date) -> Result<u64, Error> {
+        let (shadow, events) = self.fed(day).await?;
+        self.ports.board.flip(shadow).await?;
+        tracing::info!(%day, events, "ranking board rebuilt");
+        metrics::counter!("madang_ranking_rebuilds_total").increment(1);
+        Ok(events)
+    }
+
+    /// Rebuilds every day that may have a board, and forgets how far the partitions counted: the recount holds all of it.
+    ///
+    /// # Errors
+    /// As `rebuild`; the days before the failure are done.
+    pub async fn rebuild_all(&self) -> Result<Rebuilt, Error> {
+        self.ports.board.forget_places().await?;
+        let mut rebuilt = Rebuilt::default();
+        for day in self.calendar.kept(self.now()) {
+            rebuilt.events += self.rebuild(day).await?;
+            rebuilt.days += 1;
+        }
+        Ok(rebuilt)
+    }
+
+    /// Holds one day's board against a recount, while events keep coming. At most `max` differences are listed.
+    ///
+    /// # Errors
+    /// As `rebuild`.
+    pub async fn compare(&self, day: Date, max: usize) -> Result<Comparison, Error> {
+        let (shadow, _) = self.fed(day).await?;
+        self.ports.board.compare(shadow, max).await
+    }
+
+    /// Days that have a board.
+    ///
+    /// # Errors
+    /// Those of the board.
+    pub async fn known_days(&self) -> Result<Vec<Date>, Error> {
+        let kept = self.calendar.kept(self.now());
+        self.ports.board.known(&kept).await
+    }
+
+    async fn fed(&self, day: Date) -> Result<(Shadow, u64), Error> {
+        let Some(mut shadow) = self.ports.board.open(day).await? else {
+            return Err(Error::Unavailable(format!(
+                "the board of {day} is being rebuilt"
+            )));
+        };
+        let span = self.calendar.span(day);
+        // The shadow is open, so whatever the snapshot does not see yet will be counted by `apply`.
+        let mut snapshot = self.ports.history.snapshot(span).await.map_err(unread)?;
+        let mut events = 0;
+        loop {
+            let page = snapshot
+                .page(self.settings.rebuild_page)
+                .await
+                .map_err(unread)?;
+            if page.is_empty() {
+                return Ok((shadow, events));
+            }
+            events += page.len() as u64;
+            for some in page.chunks(self.settings.feed_batch_max.max(1)) {
+                self.ports.board.feed(&mut shadow, some).await?;
+            }
+        }
+    }
+}
+
+fn unread(error: StoreError) -> Error {
+    Error::Unavailable(format!("sales history: {error}"))
+}

@@ -1,0 +1,67 @@
+-- KEYS: places, then the public key of each day.
+-- ARGV: partition ('' for none), start, next, seconds that places live; when each day expires; then five an entry: index of
+-- its day, 's' and number or 'f' and id, product, quantity, amount.
+local partition, start = ARGV[1], tonumber(ARGV[2])
+if partition ~= '' then
+  local known = redis.call('HGET', KEYS[1], partition)
+  if known and tonumber(known) < start then
+    return {'behind', known}
+  elseif not known and start > 0 then
+    return {'unplaced'}
+  end
+end
+
+local boards, missing = {}, {'missing'}
+for i = 2, #KEYS do
+  local board = board_of(KEYS[i])
+  board.is_live = redis.call('EXISTS', board.generation) == 1
+  board.is_shadowed = redis.call('EXISTS', board.shadow) == 1
+  if not board.is_live and not board.is_shadowed then
+    missing[#missing + 1] = KEYS[i]
+  end
+  boards[i - 1] = board
+end
+if #missing > 1 then
+  return missing
+end
+
+for i = 4 + #boards + 1, #ARGV, 5 do
+  local board = boards[tonumber(ARGV[i])]
+  local kind, id = string.sub(ARGV[i + 1], 1, 1), string.sub(ARGV[i + 1], 2)
+  local product, quantity, amount = ARGV[i + 2], ARGV[i + 3], ARGV[i + 4]
+  if kind == 's' then
+    if board.is_live and note(board.live, id) then
+      count(board.live, product, quantity, amount)
+    end
+    if board.is_shadowed and note(board.twin, id) then
+      count(board.twin, product, quantity, amount)
+    end
+  elseif redis.call('SADD', board.foreign, id) == 1 then
+    add(board.foreign_score, product, quantity)
+    add(board.foreign_amount, product, amount)
+    if board.is_live then
+      count(board.live, product, quantity, amount)
+    end
+  end
+end
+
+for i, board in ipairs(boards) do
+  local at = ARGV[4 + i]
+  expire_board(board, at)
+  if board.is_live then
+    expire_sheet(board.live, at)
+  end
+  if board.is_shadowed then
+    expire_sheet(board.twin, at)
+  end
+end
+
+if partition ~= '' then
+  -- A batch that is delivered again does not move the partition back.
+  local known = tonumber(redis.call('HGET', KEYS[1], partition) or '-1')
+  if known < tonumber(ARGV[3]) then
+    redis.call('HSET', KEYS[1], partition, ARGV[3])
+  end
+  redis.call('EXPIRE', KEYS[1], ARGV[4])
+end
+return {'done'}
