@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::model::Campaign;
+use super::queue::Known;
 use super::scheduler::{Error, Scheduler};
 use crate::ids::CouponId;
 
@@ -85,8 +86,15 @@ impl Scheduler {
     }
 
     async fn reopen(&self, campaign: &Campaign) -> Result<(), Error> {
-        if campaign.opened_epoch == 0 && self.opening.first(campaign.id).await? {
-            return Ok(());
+        if campaign.opened_epoch == 0 {
+            if self.opening.first(campaign.id).await? {
+                return Ok(());
+            }
+            // A join has brought it in since the campaigns were read: into this very server, where it was not suspended.
+            let terms = self.opening.terms(campaign);
+            if matches!(self.queue.refresh(&terms).await?, Known::Current(_)) {
+                return Ok(());
+            }
         }
         self.opening.again(campaign.id).await?;
         Ok(())

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
+use futures::stream::FuturesUnordered;
 use messaging::log::EventLog;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -207,18 +208,22 @@ impl Scheduler {
 
     /// A turn at every campaign; whether any has more to do at once.
     async fn round(&self, campaigns: &[Campaign]) -> Result<bool, Error> {
-        let turns = campaigns
-            .iter()
-            .map(|campaign| self.schedule_once(campaign));
-        let mut turns = futures::stream::iter(turns)
-            .buffer_unordered(self.settings.campaigns_parallel_max.max(1));
+        let parallel_max = self.settings.campaigns_parallel_max.max(1);
+        let mut left = campaigns.iter();
+        let mut turns = FuturesUnordered::new();
         let mut more = false;
         let mut failed = None;
-        while let Some(turn) = turns.next().await {
-            match turn {
-                Ok(Scheduled::Published(count)) => more |= count >= self.settings.batch_max,
-                Ok(Scheduled::Nothing | Scheduled::Busy) => {}
-                Err(error) => failed = Some(error),
+        loop {
+            while turns.len() < parallel_max
+                && let Some(campaign) = left.next()
+            {
+                turns.push(self.schedule_once(campaign));
+            }
+            match turns.next().await {
+                None => break,
+                Some(Ok(Scheduled::Published(count))) => more |= count >= self.settings.batch_max,
+                Some(Ok(Scheduled::Nothing | Scheduled::Busy)) => {}
+                Some(Err(error)) => failed = Some(error),
             }
         }
         failed.map_or(Ok(more), Err)

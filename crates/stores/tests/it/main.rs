@@ -5,6 +5,8 @@ mod analytics;
 mod backends;
 mod catalogue;
 mod coupon_queue;
+mod coupon_shop;
+mod coupons;
 mod idempotency;
 mod notes;
 mod orders;
