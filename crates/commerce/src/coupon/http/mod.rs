@@ -3,6 +3,8 @@
 mod campaigns;
 mod claims;
 mod stream;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
