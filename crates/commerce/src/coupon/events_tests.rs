@@ -110,7 +110,10 @@ fn every_refusal_as_a_problem() {
         Refusal::Closed,
         Refusal::SoldOut,
         Refusal::AlreadyIssued(9.try_into().unwrap()),
-        Refusal::AlreadyQueued { position: 3 },
+        Refusal::AlreadyQueued {
+            user: 11.try_into().unwrap(),
+            position: 3,
+        },
         Refusal::NotJoined,
         Refusal::QueueRestarted,
         Refusal::QuotaTooLow { given: 4 },

@@ -7,6 +7,7 @@ mod directory;
 pub mod events;
 pub mod handler;
 pub mod http;
+mod inline;
 pub mod issue;
 pub mod model;
 mod opening;
@@ -30,6 +31,7 @@ use crate::page::{Cursor, Page, PageRequest};
 
 pub use audit::AuditFacts;
 pub use handler::IssueHandler;
+pub use inline::InlineTopic;
 pub use model::{Campaign, Change, Held, IssueMode, NewCampaign, State, Wish};
 pub use queue::Queue;
 pub use refusal::Refusal;
@@ -313,6 +315,7 @@ impl Coupons {
                 return Ok(place);
             }
             Joined::AlreadyQueued(place) => Refusal::AlreadyQueued {
+                user,
                 position: place.position(),
             },
             Joined::Settled(Settlement::Issued(id)) => Refusal::AlreadyIssued(id),

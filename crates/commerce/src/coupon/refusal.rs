@@ -2,7 +2,7 @@
 //! Used by the decisions, the stores and the routes of this feature.
 
 use crate::http::Problem;
-use crate::ids::{CouponId, UserCouponId};
+use crate::ids::{CouponId, UserCouponId, UserId};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
@@ -14,6 +14,7 @@ pub enum Refusal {
     SoldOut,
     AlreadyIssued(UserCouponId),
     AlreadyQueued {
+        user: UserId,
         position: i64,
     },
     NotJoined,
@@ -67,7 +68,7 @@ impl Refusal {
             Self::AlreadyIssued(held) => {
                 format!("coupon {coupon} is held already, as user coupon {held}")
             }
-            Self::AlreadyQueued { position } => {
+            Self::AlreadyQueued { position, .. } => {
                 format!("already waiting for coupon {coupon}, at place {position}")
             }
             Self::NotJoined => format!(
@@ -88,16 +89,16 @@ impl Refusal {
     #[must_use]
     pub fn problem(self, coupon: CouponId) -> Problem {
         let mut problem = Problem::new(self.status(), self.code(), self.detail(coupon));
-        if let Self::AlreadyQueued { position } = self {
+        if let Self::AlreadyQueued { user, position } = self {
             problem.queue_position = Some(position);
-            problem.status_url = Some(status_url(coupon));
+            problem.status_url = Some(status_url(coupon, user));
         }
         problem
     }
 }
 
-/// Where the standing of a join is asked for.
+/// Where the standing of a join is asked for. It names the user, so that it is whole with authentication off and for operators.
 #[must_use]
-pub fn status_url(coupon: CouponId) -> String {
-    format!("/api/coupons/{coupon}/issue/status")
+pub fn status_url(coupon: CouponId, user: UserId) -> String {
+    format!("/api/coupons/{coupon}/issue/status?userId={user}")
 }

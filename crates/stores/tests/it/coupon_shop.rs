@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use commerce::clock::SystemClock;
 use commerce::coupon::{
-    Claimed, Coupons, Error, IssueHandler, IssueMode, NewCampaign, Queue, Refusal, Scheduler,
-    SchedulerSettings, Standing, Status, Store, Wish,
+    Claimed, Coupons, Error, InlineTopic, IssueHandler, IssueMode, NewCampaign, Queue, Refusal,
+    Scheduler, SchedulerSettings, Standing, Status, Store, Wish,
 };
 use commerce::ids::{Allocator, CouponId, UserId};
 use jiff::{SignedDuration, Timestamp};
@@ -47,6 +47,11 @@ impl Drop for Shop {
 
 impl Shop {
     async fn start(backend: Backend, queue: Arc<dyn Queue>) -> Self {
+        Self::open(backend, queue, false).await
+    }
+
+    /// `inline`: without a topic between scheduler and decision.
+    async fn open(backend: Backend, queue: Arc<dyn Queue>, inline: bool) -> Self {
         let topics = Backend::sqlite().await;
         let db = topics.connect().await;
         let (writer, reader) = (db.writer().clone(), db.reader().clone());
@@ -78,22 +83,22 @@ impl Shop {
             cancel: CancellationToken::new(),
             _backends: [topics, backend],
         };
-        shop.schedule(queue.clone());
-        shop.consume(IssueHandler::new(
-            shop.coupons.clone(),
-            shop.store.clone(),
-            queue,
-            ids,
-            clock,
-        ));
+        let (coupons, store) = (shop.coupons.clone(), shop.store.clone());
+        let handler = Arc::new(IssueHandler::new(coupons, store, queue.clone(), ids, clock));
+        if inline {
+            shop.schedule(queue, Arc::new(InlineTopic::new(handler)));
+        } else {
+            shop.schedule(queue, shop.log.clone());
+            shop.consume(handler);
+        }
         shop
     }
 
-    fn schedule(&self, queue: Arc<dyn Queue>) {
+    fn schedule(&self, queue: Arc<dyn Queue>, log: Arc<dyn EventLog>) {
         let scheduler = Scheduler::new(
             self.store.clone(),
             queue,
-            self.log.clone(),
+            log,
             Arc::new(SystemClock),
             self.coupons.wake(),
             "test".into(),
@@ -109,14 +114,14 @@ impl Shop {
         tokio::spawn(async move { scheduler.run(cancel).await });
     }
 
-    fn consume(&self, handler: IssueHandler) {
+    fn consume(&self, handler: Arc<IssueHandler>) {
         let settings = ConsumerSettings {
             name: "coupon-issue".into(),
             group: "coupon-issue-group".into(),
             topics: vec![TOPIC.into()],
             ..Default::default()
         };
-        let runtime = Runtime::new(self.log.clone(), Arc::new(handler), settings);
+        let runtime = Runtime::new(self.log.clone(), handler, settings);
         let cancel = self.cancel.clone();
         tokio::spawn(async move { runtime.run(cancel).await });
     }
@@ -267,6 +272,13 @@ mod sqlite {
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn pause_resume_close() {
         super::pause_resume_close(shop().await).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_flash_sale_without_a_topic() {
+        let backend = Backend::sqlite().await;
+        let queue = embedded(&backend).await;
+        super::a_flash_sale(Shop::open(backend, queue, true).await).await;
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

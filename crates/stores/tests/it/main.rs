@@ -11,6 +11,6 @@ mod idempotency;
 mod notes;
 mod orders;
 mod outbox;
-mod relay;
 mod ranking;
+mod relay;
 mod wallet;

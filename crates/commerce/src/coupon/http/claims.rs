@@ -40,8 +40,8 @@ pub(super) struct ClaimView {
 }
 
 impl ClaimView {
-    fn of(coupon: CouponId, claimed: Claimed) -> (StatusCode, Self) {
-        let status_url = status_url(coupon);
+    fn of(coupon: CouponId, user: UserId, claimed: Claimed) -> (StatusCode, Self) {
+        let status_url = status_url(coupon, user);
         match claimed {
             Claimed::Queued(place) => {
                 let view = Self {
@@ -99,7 +99,7 @@ pub(super) async fn issue(
 ) -> Result<(StatusCode, Json<ClaimView>), Problem> {
     let user = caller.user(None)?;
     let claimed = coupons.claim(id, user).await.map_err(|e| problem(e, id))?;
-    let (status, view) = ClaimView::of(id, claimed);
+    let (status, view) = ClaimView::of(id, user, claimed);
     Ok((status, Json(view)))
 }
 
