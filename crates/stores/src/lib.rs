@@ -2,6 +2,7 @@
 //! No shop rule is decided here: an adapter loads, calls the decision it was given, and commits what was decided.
 //! The binary builds these and hands them to the features as ports.
 
+pub mod audit;
 pub mod embedded;
 pub mod migrations;
 pub mod redis;

@@ -9,11 +9,12 @@ use messaging::consumer::{Event, Failure, Handler, Outcome, Verdict};
 use parking_lot::Mutex;
 
 use super::days::Judged;
-use super::events::{self, ProductSold};
+use super::events::{self, AMOUNT_HEADER, ProductSold};
 use super::model::{AMOUNT_MAX, Entry, Position};
 use super::ports::Error;
 use super::{Progress, Rankings};
 use crate::answer::StoreError;
+use crate::clock;
 use crate::ids::ProductId;
 
 pub struct RankingHandler {
@@ -71,7 +72,11 @@ impl RankingHandler {
 
     /// What the record says, unless it never can be counted.
     fn readable(&self, event: &Event) -> Result<ProductSold, Failure> {
-        let sold = events::read(event)?;
+        let record = &event.record;
+        let value = record.value.as_deref().unwrap_or_default();
+        let amount = record.headers.text(AMOUNT_HEADER);
+        let written = clock::from_us(record.timestamp_ms.saturating_mul(1_000));
+        let sold = events::read(value, amount, written)?;
         let calendar = self.rankings.calendar();
         let day = calendar.day_of(sold.ordered_at);
         if calendar.judge(day, self.rankings.now()) == Judged::Future {

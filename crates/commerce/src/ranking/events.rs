@@ -1,12 +1,11 @@
-//! A ProductRanking message as it is read from its topic, from this shop or a JVM one. Pure: a record and its envelope in,
-//! what it means out. The order feature writes these messages; the consumer beside this file reads them.
+//! A ProductRanking message as it is read, from this shop or a JVM one. Pure: bytes in, what they mean out.
+//! The order feature writes these messages; the consumer and the follow-up inside a request read them.
 
 use jiff::Timestamp;
-use messaging::consumer::{Event, Failure};
+use messaging::consumer::Failure;
 use serde::Deserialize;
 
 use super::model::{AMOUNT_MAX, QUANTITY_MAX};
-use crate::clock;
 use crate::ids::ProductId;
 use crate::wire::{LenientInteger, LenientTime};
 
@@ -35,11 +34,15 @@ struct Message {
     event_occurred_at: Option<LenientTime>,
 }
 
+/// `amount`: what `AMOUNT_HEADER` says, if it is there. `written`: when the message was, which counts where it names no time.
+///
 /// # Errors
 /// `MalformedValue`: it is no such message, and never will be.
-pub fn read(event: &Event) -> Result<ProductSold, Failure> {
-    let record = &event.record;
-    let value = record.value.as_deref().unwrap_or_default();
+pub fn read(
+    value: &[u8],
+    amount: Option<&str>,
+    written: Timestamp,
+) -> Result<ProductSold, Failure> {
     let message: Message =
         serde_json::from_slice(value).map_err(|error| malformed(error.to_string()))?;
     let product = ProductId::try_from(message.product_id.0)
@@ -49,7 +52,7 @@ pub fn read(event: &Event) -> Result<ProductSold, Failure> {
         .or(message.quantity)
         .ok_or_else(|| malformed("neither soldQuantity nor quantity is there"))?;
     let quantity = bounded("soldQuantity", quantity.0, QUANTITY_MAX)?;
-    let amount = match record.headers.text(AMOUNT_HEADER) {
+    let amount = match amount {
         None => None,
         Some(text) => {
             let amount = text
@@ -61,17 +64,13 @@ pub fn read(event: &Event) -> Result<ProductSold, Failure> {
     let ordered_at = message
         .ordered_at
         .or(message.event_occurred_at)
-        .map_or_else(|| recorded_at(record.timestamp_ms), |time| time.0);
+        .map_or(written, |time| time.0);
     Ok(ProductSold {
         product,
         quantity,
         ordered_at,
         amount,
     })
-}
-
-fn recorded_at(timestamp_ms: i64) -> Timestamp {
-    clock::from_us(timestamp_ms.saturating_mul(1_000))
 }
 
 fn bounded(name: &str, value: i64, max: i64) -> Result<i64, Failure> {
@@ -88,38 +87,11 @@ fn malformed(message: impl Into<String>) -> Failure {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
-    use messaging::envelope::{Identity, Origin};
-    use messaging::record::{Headers, Record, TimestampType};
-
     use super::*;
 
     fn read_value(value: &str, amount: Option<&str>) -> Result<ProductSold, Failure> {
-        let mut headers = Headers::new();
-        if let Some(amount) = amount {
-            headers.append(AMOUNT_HEADER, amount.to_owned());
-        }
-        let record = Record {
-            topic: "product-ranking-topic".into(),
-            partition: 0,
-            offset: 7,
-            timestamp_ms: 1_795_000_000_123,
-            timestamp_type: TimestampType::CreateTime,
-            key: None,
-            value: Some(Bytes::from(value.to_owned())),
-            headers,
-        };
-        let origin = Origin {
-            topic: record.topic.clone(),
-            partition: 0,
-            offset: 7,
-        };
-        read(&Event {
-            identity: Identity::of(&record, &origin),
-            record,
-            origin,
-            attempt: 1,
-        })
+        let written = "2026-11-18T10:13:20.123Z".parse().unwrap();
+        read(value.as_bytes(), amount, written)
     }
 
     #[test]
@@ -142,7 +114,7 @@ mod tests {
 
         let bare = read_value(r#"{"productId":2,"quantity":1}"#, None).unwrap();
         assert_eq!(bare.quantity, 1);
-        assert_eq!(bare.ordered_at.as_millisecond(), 1_795_000_000_123);
+        assert_eq!(bare.ordered_at.to_string(), "2026-11-18T10:13:20.123Z");
     }
 
     #[test]

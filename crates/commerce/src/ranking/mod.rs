@@ -18,13 +18,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
+use messaging::envelope::Identity;
+use messaging::outbox::Row;
 
 use self::cache::Cache;
 use self::days::{Calendar, Judged};
+use self::events::AMOUNT_HEADER;
 use self::model::{BestSeller, Entry, Place, Position, ProductRanking, Standing, Window};
 use self::ports::{Applied, Board, Error, Read, SalesHistory, Shelf};
 use crate::answer::StoreError;
-use crate::clock::Clock;
+use crate::clock::{Clock, from_us};
 use crate::ids::ProductId;
 
 #[derive(Clone, Debug)]
@@ -245,12 +248,29 @@ impl Rankings {
         });
     }
 
-    /// Counts sales that did not come by the event log: the follow-up inside a request. Each counts once, however often
-    /// it is recorded.
+    /// Counts events that did not come by the event log: the follow-up inside a request, given what would have gone to the
+    /// topic. Each counts once, however often it is recorded.
     ///
     /// # Errors
-    /// Those of the board; recording again is safe.
-    pub async fn record(&self, entries: Vec<Entry>) -> Result<(), Error> {
+    /// Those of the board (recording again is safe); `Failed` where a row is no ProductRanking message.
+    pub async fn record(&self, events: &[Row]) -> Result<(), Error> {
+        let entry = |row: &Row| {
+            let named = row.headers.iter().find(|(name, _)| name == AMOUNT_HEADER);
+            let amount = named.map(|(_, value)| value.as_str());
+            let sold = events::read(&row.payload, amount, from_us(row.created_us))
+                .map_err(|failure| Error::Failed(failure.message))?;
+            Ok(Entry {
+                identity: match row.seq {
+                    Some(seq) => Identity::Seq(seq),
+                    None => Identity::Foreign(row.id.to_string()),
+                },
+                day: self.calendar.day_of(sold.ordered_at),
+                product: sold.product,
+                quantity: sold.quantity,
+                amount: sold.amount.unwrap_or(0),
+            })
+        };
+        let entries = events.iter().map(entry).collect::<Result<_, Error>>()?;
         self.apply(entries, None).await.map(drop)
     }
 

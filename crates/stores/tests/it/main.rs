@@ -2,6 +2,7 @@
 //! No shop rule is tested here beyond what a store must keep. Tests that need MariaDB have `mysql` in their names.
 
 mod analytics;
+mod audit;
 mod backends;
 mod catalogue;
 mod coupon_queue;

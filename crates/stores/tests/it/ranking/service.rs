@@ -30,6 +30,7 @@ on_boards!(
     lost_effects_are_read_again_and_gaps_are_passed,
     boards_equal_the_recount,
     reads_fall_back_and_heal,
+    a_request_counts_its_own_events_once,
 );
 
 /// 2026-11-22 21:00 in Seoul.
@@ -316,4 +317,28 @@ async fn reads_fall_back_and_heal(stage: &Stage) {
         rankings.ranking(product(500), Window::Today).await.unwrap(),
         None
     );
+}
+
+async fn a_request_counts_its_own_events_once(stage: &Stage) {
+    let board = stage.board();
+    let rankings = service(stage, board.clone());
+    let event = ours(0, 5, 1, 2, "2026-11-22 10:00:00").record;
+    let row = messaging::outbox::Row {
+        id: uuid::Uuid::now_v7(),
+        shard: 0,
+        topic: event.topic,
+        key: "1".into(),
+        kind: "product.sold".into(),
+        payload: event.value.unwrap(),
+        seq: Some(5),
+        traceparent: None,
+        headers: vec![("madang-amount".into(), "200".into())],
+        created_us: NOW_US,
+    };
+    for _ in 0..2 {
+        rankings.record(std::slice::from_ref(&row)).await.unwrap();
+    }
+    let handler = RankingHandler::new(rankings);
+    done(&handler, &[ours(0, 5, 1, 2, "2026-11-22 10:00:00")]).await;
+    assert_eq!(listed(&*board, &[day(22)]).await, [(1, 2, 200)]);
 }

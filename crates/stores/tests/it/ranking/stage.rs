@@ -83,6 +83,9 @@ impl Stage {
         };
         let settings = stores::redis::Settings {
             url: server.url(),
+            // A busy machine is no fault of the board.
+            response_timeout_ms: 30_000,
+            connect_timeout_ms: 30_000,
             ..stores::redis::Settings::default()
         };
         Redis::connect(&settings).unwrap()
@@ -145,8 +148,8 @@ impl Stage {
             "COMPLETED"
         };
         let insert = self.db.statement(
-            "INSERT INTO orders (id, user_id, total_amount, discount_amount, discounted_amount, status, created_us, owes, cancel_owes) VALUES (?, 1, ?, 0, ?, ?, ?, 1, 0)",
-            vec![id.into(), total.into(), total.into(), status.into(), at_us.into()],
+            "INSERT INTO orders (id, user_id, total_amount, discount_amount, discounted_amount, status, created_us, owes, completed_seq, data_platform_seq, cancel_owes) VALUES (?, 1, ?, 0, ?, ?, ?, 1, ?, ?, 0)",
+            vec![id.into(), total.into(), total.into(), status.into(), at_us.into(), id.into(), id.into()],
         );
         self.db.writer().execute_raw(insert).await.unwrap();
         for (index, (product, quantity)) in (0..).zip(lines) {

@@ -1,0 +1,278 @@
+//! I4: every event that an order owes has a note of its consumer; what has none is pending in the outbox, dead-lettered, or
+//! missing. A note that no order owes is a difference too. Ranking's events are checked by its boards.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use sea_orm::{ConnectionTrait, DatabaseTransaction};
+
+use super::probe::number;
+use super::{Check, Difference, Error, Noted, Settings};
+use crate::sql::Database;
+use crate::sql::notes::BLOCK;
+use crate::sql::ranking::snapshot;
+
+/// Where a consumer's events are found.
+struct Place {
+    noted: Noted,
+    name: &'static str,
+    consumer: &'static str,
+    /// Its bit in `orders.owes` and `orders.cancel_owes`.
+    bit: i64,
+    sale: &'static str,
+    cancel: &'static str,
+}
+
+const PLACES: [Place; 2] = [
+    Place {
+        noted: Noted::DataPlatform,
+        name: "receipts of the data platform",
+        consumer: commerce::data_platform::CONSUMER,
+        bit: 2,
+        sale: "data_platform_seq",
+        cancel: "cancel_data_platform_seq",
+    },
+    Place {
+        noted: Noted::Analytics,
+        name: "notes of the analytics",
+        consumer: commerce::analytics::CONSUMER,
+        bit: 4,
+        sale: "completed_seq",
+        cancel: "cancel_completed_seq",
+    },
+];
+
+pub async fn checks(
+    db: &Database,
+    dead: &BTreeSet<(Noted, i64)>,
+    settings: &Settings,
+) -> Result<Vec<Check>, Error> {
+    let mut checks = vec![numbers(db).await?];
+    for place in &PLACES {
+        checks.push(check(db, place, dead, settings).await?);
+    }
+    Ok(checks)
+}
+
+async fn check(
+    db: &Database,
+    place: &Place,
+    dead: &BTreeSet<(Noted, i64)>,
+    settings: &Settings,
+) -> Result<Check, Error> {
+    let tx = snapshot(db).await?;
+    let mut check = Check::new("I4", place.name);
+    let mut notes = Notes::read(&tx, db, place.consumer).await?;
+    let topic = match place.noted {
+        Noted::DataPlatform => &settings.data_platform_topic,
+        Noted::Analytics => &settings.order_completed_topic,
+    };
+    let pending = pending(&tx, db, topic).await?;
+    let (mut waiting, mut buried) = (0_u64, Vec::new());
+    let mut after = 0_i64;
+    loop {
+        let owed = owed(&tx, db, place, after, settings.page).await?;
+        let Some(last) = owed.last() else { break };
+        after = last.order;
+        for event in owed.iter().flat_map(Owed::events) {
+            check.examined += 1;
+            let Some(seq) = event.seq else {
+                check.differ(settings.listed_max, event.difference("a number", "none"));
+                continue;
+            };
+            if notes.take(seq) {
+                continue;
+            }
+            if pending.contains(&seq) {
+                waiting += 1;
+            } else if dead.contains(&(place.noted, seq)) {
+                buried.push(event.order);
+            } else {
+                let expected = format!("noted under number {seq}");
+                check.differ(settings.listed_max, event.difference(&expected, "missing"));
+            }
+        }
+    }
+    tx.rollback().await?;
+    remark(&mut check, waiting, &buried, notes.foreign, settings);
+    for seq in notes.left() {
+        let difference = Difference {
+            subject: format!("note of number {seq}"),
+            expected: "an order that owes it".into(),
+            found: "none".into(),
+        };
+        check.differ(settings.listed_max, difference);
+    }
+    Ok(check)
+}
+
+fn remark(check: &mut Check, waiting: u64, buried: &[i64], foreign: u64, settings: &Settings) {
+    if waiting > 0 {
+        check
+            .remarks
+            .push(format!("{waiting} events pending in the outbox"));
+    }
+    if !buried.is_empty() {
+        let count = buried.len();
+        let some = &buried[..count.min(settings.listed_max)];
+        check
+            .remarks
+            .push(format!("{count} events dead-lettered, of orders {some:?}"));
+    }
+    if foreign > 0 {
+        check.remarks.push(format!("{foreign} foreign events"));
+    }
+}
+
+/// An order's events for one consumer.
+struct Owed {
+    order: i64,
+    sale: Option<Option<i64>>,
+    cancel: Option<Option<i64>>,
+}
+
+struct Event {
+    order: i64,
+    word: &'static str,
+    seq: Option<i64>,
+}
+
+impl Owed {
+    fn events(&self) -> impl Iterator<Item = Event> + use<> {
+        let order = self.order;
+        [("order", self.sale), ("cancel of order", self.cancel)]
+            .into_iter()
+            .filter_map(move |(word, seq)| seq.map(|seq| Event { order, word, seq }))
+    }
+}
+
+impl Event {
+    fn difference(&self, expected: &str, found: &str) -> Difference {
+        Difference {
+            subject: format!("{} {}", self.word, self.order),
+            expected: expected.to_owned(),
+            found: found.to_owned(),
+        }
+    }
+}
+
+async fn owed(
+    tx: &DatabaseTransaction,
+    db: &Database,
+    place: &Place,
+    after: i64,
+    page: u32,
+) -> Result<Vec<Owed>, Error> {
+    let Place {
+        bit, sale, cancel, ..
+    } = place;
+    let sql = format!(
+        "SELECT id, CASE WHEN (owes & {bit}) <> 0 THEN 1 ELSE 0 END, {sale},
+            CASE WHEN (cancel_owes & {bit}) <> 0 THEN 1 ELSE 0 END, {cancel}
+         FROM orders WHERE id > ? ORDER BY id LIMIT ?"
+    );
+    let select = db.statement(sql, vec![after.into(), i64::from(page.max(1)).into()]);
+    let mut owed = Vec::with_capacity(page as usize);
+    for row in tx.query_all_raw(select).await? {
+        let is_owed = |column| row.try_get_by::<i32, _>(column).map(|flag| flag == 1);
+        owed.push(Owed {
+            order: row.try_get_by(0)?,
+            sale: is_owed(1)?.then_some(row.try_get_by(2)?),
+            cancel: is_owed(3)?.then_some(row.try_get_by(4)?),
+        });
+    }
+    Ok(owed)
+}
+
+/// Numbers that wait in the outbox for the topic.
+async fn pending(
+    tx: &DatabaseTransaction,
+    db: &Database,
+    topic: &str,
+) -> Result<HashSet<i64>, Error> {
+    let sql = "SELECT seq FROM outbox WHERE aggregatetype = ? AND seq IS NOT NULL";
+    let select = db.statement(sql, vec![topic.into()]);
+    let rows = tx.query_all_raw(select).await?;
+    let numbers = rows.iter().map(|row| row.try_get_by::<i64, _>(0));
+    Ok(numbers.collect::<Result<_, _>>()?)
+}
+
+/// A consumer's notes; each is taken by the event that it stands for.
+struct Notes {
+    blocks: BTreeMap<i64, Vec<u8>>,
+    foreign: u64,
+}
+
+impl Notes {
+    async fn read(tx: &DatabaseTransaction, db: &Database, consumer: &str) -> Result<Self, Error> {
+        let sql = "SELECT block, bits FROM consumer_notes WHERE consumer = ?";
+        let mut blocks = BTreeMap::new();
+        for row in tx
+            .query_all_raw(db.statement(sql, vec![consumer.into()]))
+            .await?
+        {
+            blocks.insert(row.try_get_by(0)?, row.try_get_by(1)?);
+        }
+        let sql = "SELECT COUNT(*) FROM consumer_foreign_notes WHERE consumer = ?";
+        let row = tx
+            .query_one_raw(db.statement(sql, vec![consumer.into()]))
+            .await?;
+        let foreign: i64 = row.map_or(Ok(0), |row| row.try_get_by(0))?;
+        Ok(Self {
+            blocks,
+            foreign: foreign.unsigned_abs(),
+        })
+    }
+
+    /// Whether the number is noted, and not taken yet.
+    fn take(&mut self, seq: i64) -> bool {
+        let bits = self.blocks.get_mut(&seq.div_euclid(BLOCK));
+        let index = usize::try_from(seq.rem_euclid(BLOCK)).unwrap_or_default();
+        let Some(byte) = bits.and_then(|bits| bits.get_mut(index / 8)) else {
+            return false;
+        };
+        let mask = 1 << (index % 8);
+        let was = *byte & mask != 0;
+        *byte &= !mask;
+        was
+    }
+
+    /// The numbers that nobody took.
+    fn left(&self) -> impl Iterator<Item = i64> {
+        self.blocks.iter().flat_map(|(block, bits)| {
+            let set = move |(index, byte): (usize, &u8)| {
+                let (byte, first) = (*byte, block * BLOCK + index as i64 * 8);
+                (0..8)
+                    .filter(move |bit| byte & (1 << bit) != 0)
+                    .map(move |bit| first + bit)
+            };
+            bits.iter()
+                .enumerate()
+                .filter(|(_, byte)| **byte != 0)
+                .flat_map(set)
+        })
+    }
+}
+
+/// Every product of an order that owes ranking has its number, and every cancel too.
+async fn numbers(db: &Database) -> Result<Check, Error> {
+    let tx = snapshot(db).await?;
+    let mut check = Check::new("I4", "numbers of the ranking");
+    let products = "SELECT o.id AS a, l.product_id AS b, o.owes AS owes, o.cancel_owes AS cancel_owes,
+            COUNT(l.ranking_seq) AS sales, COUNT(l.cancel_ranking_seq) AS cancels
+        FROM orders o JOIN order_lines l ON l.order_id = o.id WHERE (o.owes & 1) <> 0 OR (o.cancel_owes & 1) <> 0
+        GROUP BY o.id, l.product_id, o.owes, o.cancel_owes";
+    check.examined = number(&tx, db, format!("SELECT COUNT(*) FROM ({products}) t")).await?;
+    let sql = format!(
+        "SELECT COUNT(*) FROM ({products}) t WHERE ((t.owes & 1) <> 0 AND t.sales <> 1) OR ((t.cancel_owes & 1) <> 0 AND t.cancels <> 1)"
+    );
+    check.differences = number(&tx, db, sql).await?;
+    tx.rollback().await?;
+    if check.differences > 0 {
+        check.listed.push(Difference {
+            subject: "order lines".into(),
+            expected: "one number a product of an order".into(),
+            found: format!("{} products with none or several", check.differences),
+        });
+    }
+    Ok(check)
+}
