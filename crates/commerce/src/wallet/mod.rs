@@ -4,6 +4,8 @@
 pub mod http;
 pub mod model;
 pub mod store;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
