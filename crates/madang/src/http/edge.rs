@@ -108,7 +108,8 @@ pub async fn around(State(edge): State<Arc<Edge>>, mut request: Request, next: N
     measure(&method, route, status, elapsed);
     let logged = match edge.access_log {
         AccessLog::All => true,
-        AccessLog::Errors => status >= 500,
+        // A probe that is told "not ready" is no news.
+        AccessLog::Errors => status >= 500 && path.starts_with("/api/"),
         AccessLog::Off => false,
     };
     if logged {

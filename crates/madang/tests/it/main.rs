@@ -1,3 +1,11 @@
-//! Whole-shop tests: they start the real binary and talk to it as its users do. One test binary, so that it links once.
+//! Whole-shop tests: the real binary, over HTTP and by its commands, on the embedded default and on the real three.
+//! Nothing of the program's inside is seen here. Tests that need Kafka, MariaDB and Redis have `kafka` in their names.
 
+mod lifecycle;
+mod modes;
+mod openapi;
+mod problems;
+mod records;
+mod settings;
+mod tokens;
 mod whole;

@@ -1,0 +1,62 @@
+//! The two modes a shop is tested in: on nothing at all, and on Kafka, MariaDB and Redis.
+//! A shop on the shared services has a database, topics, groups and a Redis of its own.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use anyhow::Result;
+use testkit::{Redis, ShopSettings, shared};
+
+/// How to start shops that share one set of services; the services live as long as this.
+pub struct Place {
+    pub settings: ShopSettings,
+    _redis: Option<Redis>,
+}
+
+pub fn binary() -> &'static str {
+    env!("CARGO_BIN_EXE_madang")
+}
+
+/// Settings for a shop or a command on the embedded default.
+pub fn embedded() -> ShopSettings {
+    ShopSettings::new(binary()).expect("a folder for the shop")
+}
+
+/// On the real three; `None`: they cannot be had, and that has been said.
+pub async fn real() -> Option<Result<Place>> {
+    let mariadb = shared::mariadb().await?;
+    let kafka = shared::kafka().await?;
+    let redis = shared::redis().await?;
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let number = COUNT.fetch_add(1, Ordering::Relaxed);
+    let suffix = format!("{}-{number}", std::process::id());
+    let place = async {
+        let database = mariadb.create_database(&suffix.replace('-', "_")).await?;
+        let mut settings = embedded()
+            .env("MADANG_DATABASE__URL", database)
+            .env("MADANG_REDIS__URL", redis.url())
+            .env("MADANG_KAFKA__BROKERS", kafka.address())
+            .env(
+                "MADANG_AUTH__HMAC_SECRET",
+                "a secret that tests share, 32 bytes",
+            );
+        for (section, name) in [
+            ("ORDER_COMPLETED", "order-completed-topic"),
+            ("PRODUCT_RANKING", "product-ranking-topic"),
+            ("COUPON_ISSUE", "coupon-issue-events"),
+            ("DATA_PLATFORM_TRANSFER", "data-platform-transfer-topic"),
+        ] {
+            let variable = format!("MADANG_TOPICS__{section}__NAME");
+            settings = settings.env(variable, format!("{name}-{suffix}"));
+        }
+        for section in ["ANALYTICS", "RANKING", "COUPON_ISSUE", "DATA_PLATFORM"] {
+            let variable = format!("MADANG_CONSUMERS__{section}__GROUP");
+            let name = section.to_lowercase().replace('_', "-");
+            settings = settings.env(variable, format!("{name}-{suffix}"));
+        }
+        Ok(settings)
+    };
+    Some(place.await.map(|settings| Place {
+        settings,
+        _redis: Some(redis),
+    }))
+}

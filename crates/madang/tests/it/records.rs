@@ -1,0 +1,130 @@
+//! `topics`, `produce` and `consume`, on the embedded log and on Kafka.
+
+use std::io::Write;
+use std::process::Stdio;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use testkit::ShopSettings;
+
+use crate::modes::{embedded, real};
+
+/// Runs a command with this on stdin; what it printed.
+fn feed(settings: &ShopSettings, arguments: &[&str], input: &str) -> Result<String> {
+    let mut child = settings
+        .command()
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    child
+        .stdin
+        .take()
+        .context("stdin")?
+        .write_all(input.as_bytes())?;
+    let output = child.wait_with_output()?;
+    ensure!(
+        output.status.success(),
+        "{arguments:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+async fn printed(settings: &ShopSettings, topic: &str, arguments: &[&str]) -> Result<Vec<String>> {
+    let all = [
+        &[
+            "consume",
+            topic,
+            "--from-beginning",
+            "--idle-exit-ms",
+            "5000",
+        ],
+        arguments,
+    ]
+    .concat();
+    let said = settings.run(&all).await?.expect_success();
+    Ok(said.stdout.lines().map(str::to_owned).collect())
+}
+
+async fn goes_round(settings: &ShopSettings, topic: &str) -> Result<()> {
+    let create = ["topics", "create", topic, "--partitions", "2"];
+    settings.run(&create).await?.expect_success();
+    let described = settings
+        .run(&["topics", "describe", topic, "--json"])
+        .await?
+        .expect_success();
+    let described: Value = serde_json::from_str(&described.stdout)?;
+    assert_eq!(described["partitions"], 2);
+    let listed = settings.run(&["topics", "list"]).await?.expect_success();
+    assert!(listed.stdout.contains(topic));
+
+    feed(
+        settings,
+        &["produce", topic, "--key-separator", ":"],
+        "a:one\nb:two\na:three:3\n",
+    )?;
+    let json = r#"{"key":"c","value":{"n":4},"headers":[{"name":"h","value":"x"}]}"#;
+    feed(settings, &["produce", topic, "--format", "json"], json)?;
+    let mut values = printed(settings, topic, &["--max-records", "4"]).await?;
+    values.sort();
+    assert_eq!(values, ["one", "three:3", "two", r#"{"n":4}"#]);
+    let keyed = printed(
+        settings,
+        topic,
+        &["--key", "a", "--keys", "--max-records", "2"],
+    )
+    .await?;
+    assert_eq!(keyed, ["a\tone", "a\tthree:3"]);
+    let all = ["--format", "json", "--key", "c", "--max-records", "1"];
+    let shown: Value = serde_json::from_str(&printed(settings, topic, &all).await?[0])?;
+    assert_eq!(shown["headers"][0]["name"], "h");
+
+    let group = ["--group", "readers", "--max-records", "3"];
+    assert_eq!(printed(settings, topic, &group).await?.len(), 3);
+    let rest = ["--group", "readers", "--max-records", "1"];
+    assert_eq!(printed(settings, topic, &rest).await?.len(), 1);
+
+    settings
+        .run(&["topics", "delete", topic])
+        .await?
+        .expect_success();
+    let gone = settings.run(&["topics", "describe", topic]).await?;
+    assert_eq!(gone.code, 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn records_go_round_on_the_embedded_log() -> Result<()> {
+    goes_round(&embedded(), "letters").await
+}
+
+#[tokio::test]
+async fn records_go_round_on_kafka() -> Result<()> {
+    let Some(place) = real().await else {
+        return Ok(());
+    };
+    let topic = format!("letters-{}", std::process::id());
+    goes_round(&place?.settings, &topic).await
+}
+
+#[tokio::test]
+async fn a_reader_that_goes_away_is_no_failure() -> Result<()> {
+    let settings = embedded();
+    settings
+        .run(&["topics", "create", "letters"])
+        .await?
+        .expect_success();
+    feed(&settings, &["produce", "letters"], &"line\n".repeat(20_000))?;
+    let mut child = settings
+        .command()
+        .args(["consume", "letters", "--from-beginning"])
+        .stdout(Stdio::piped())
+        .spawn()?;
+    // The pipe is closed while most is unread.
+    drop(child.stdout.take());
+    let status = tokio::task::spawn_blocking(move || child.wait()).await??;
+    assert!(status.success(), "{status}");
+    Ok(())
+}

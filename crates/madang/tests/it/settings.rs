@@ -1,0 +1,217 @@
+//! Settings from the outside: `madang config`, and what stops a start.
+
+use anyhow::Result;
+use serde_json::Value;
+
+use testkit::Finished;
+
+use crate::modes::embedded;
+
+#[tokio::test]
+async fn no_arguments_explain_the_program() -> Result<()> {
+    let said = embedded().run(&[]).await?.expect_success();
+    for word in [
+        "serve", "token", "config", "topics", "produce", "consume", "--demo",
+    ] {
+        assert!(said.stdout.contains(word), "{word} in {}", said.stdout);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn wrong_usage_is_2() -> Result<()> {
+    for arguments in [
+        &["srve"][..],
+        &["serve", "--role", "console"],
+        &["serve", "--role", "consumers=nobody"],
+        &["token", "--sub", "0"],
+        &["topics", "list", "--jsn"],
+        &["serve", "--config", "/nowhere/shop.toml"],
+    ] {
+        let said = embedded().run(arguments).await?;
+        assert_eq!(said.code, 2, "{arguments:?}: {}", said.stderr);
+        assert!(!said.stderr.is_empty());
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn config_names_value_and_origin_and_masks_secrets() -> Result<()> {
+    let settings = embedded()
+        .env(
+            "MADANG_AUTH__HMAC_SECRET",
+            "a secret that nobody may see, ever",
+        )
+        .env("MADANG_DATABASE__URL", "mysql://shop:hunter2@db/shop")
+        .env("MADANG_REDIS__URL", "redis://:hunter2@redis:6379")
+        .env("MADANG_KAFKA__BROKERS", "kafka:9092")
+        .env("MADANG_TEST_ANYTHING", "is not ours");
+    let file = settings.folder().join("shop.toml");
+    std::fs::write(&file, "[shop]\ntime_zone = \"Europe/Paris\"\n")?;
+    let path = file.to_str().unwrap_or_default().to_owned();
+    let arguments = ["config", "--json", "--config", &path];
+    let said = settings.run(&arguments).await?.expect_success();
+    assert!(!said.stdout.contains("hunter2") && !said.stdout.contains("nobody may see"));
+    let all: Value = serde_json::from_str(&said.stdout)?;
+    let of = |name: &str| (all[name]["value"].clone(), all[name]["origin"].clone());
+    assert_eq!(of("shop.time_zone"), ("Europe/Paris".into(), path.into()));
+    assert_eq!(
+        of("database.url"),
+        (
+            "mysql://shop:********@db/shop".into(),
+            "MADANG_DATABASE__URL".into()
+        )
+    );
+    assert_eq!(of("auth.hmac_secret").0, "********");
+    assert_eq!(
+        of("http.listen"),
+        ("127.0.0.1:8083".into(), "default".into())
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_default_file_is_a_valid_file() -> Result<()> {
+    let settings = embedded();
+    let file = settings.folder().join("default.toml");
+    let printed = settings
+        .run(&["config", "--default"])
+        .await?
+        .expect_success();
+    std::fs::write(&file, &printed.stdout)?;
+    let path = file.to_str().unwrap_or_default();
+    settings
+        .run(&["config", "--config", path])
+        .await?
+        .expect_success();
+    Ok(())
+}
+
+/// What `serve` says to one wrong variable.
+async fn refused(name: &str, value: &str) -> Result<Finished> {
+    embedded().env(name, value).run(&["serve"]).await
+}
+
+#[tokio::test]
+async fn a_wrong_setting_stops_the_start_and_says_what_is_right() -> Result<()> {
+    for (name, value, says) in [
+        (
+            "MADANG_DATABASE__ULR",
+            "x",
+            "did you mean MADANG_DATABASE__URL?",
+        ),
+        (
+            "MADANG_HTTP__LISTEN",
+            "8083",
+            "setting http.listen = \"8083\": must be an address and port",
+        ),
+        (
+            "MADANG_HTTP__CONCURRENCY_MAX",
+            "0",
+            "setting http.concurrency_max = 0: must be at least 1",
+        ),
+        ("MADANG_HTTP__CONCURRENCY_MAX", "many", "must be an integer"),
+        (
+            "MADANG_DATABASE__URL",
+            "postgres://db/shop",
+            "must begin with sqlite:// or mysql://",
+        ),
+        (
+            "MADANG_REDIS__URL",
+            "http://redis",
+            "must begin with redis://",
+        ),
+        (
+            "MADANG_SHOP__TIME_ZONE",
+            "Asia/Soul",
+            "must be the IANA name of a time zone",
+        ),
+        ("MADANG_EVENTS__PUBLISHER", "kafka", "needs kafka.brokers"),
+        (
+            "MADANG_EVENTS__PUBLISHER",
+            "pigeon",
+            "must be one of \"kafka\", \"embedded\", \"inline\"",
+        ),
+        (
+            "MADANG_AUTH__HMAC_SECRET",
+            "short",
+            "must have at least 32 bytes",
+        ),
+        (
+            "MADANG_TOPICS__COUPON_ISSUE__PARTITIONS",
+            "0",
+            "must be at least 1",
+        ),
+        ("MADANG_KAFKA__ASSIGNOR", "best", "must be one of range"),
+    ] {
+        let said = refused(name, value).await?;
+        assert_eq!(said.code, 2, "{name}={value}: {}", said.stderr);
+        assert!(
+            said.stderr.contains(says),
+            "{name}={value}: {}",
+            said.stderr
+        );
+        assert_eq!(said.stderr.trim().lines().count(), 1, "{}", said.stderr);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn settings_that_do_not_fit_together_stop_the_start() -> Result<()> {
+    let off_for_all = embedded()
+        .env("MADANG_AUTH__MODE", "off")
+        .env("MADANG_HTTP__LISTEN", "0.0.0.0:0");
+    let said = off_for_all.run(&["serve"]).await?;
+    assert!(
+        said.code == 2 && said.stderr.contains("loopback"),
+        "{}",
+        said.stderr
+    );
+    let mysql_without_log = embedded()
+        .env("MADANG_DATABASE__URL", "mysql://u:p@127.0.0.1/shop")
+        .env("MADANG_REDIS__URL", "redis://127.0.0.1")
+        .env("MADANG_AUTH__MODE", "off");
+    let said = mysql_without_log.run(&["serve"]).await?;
+    assert!(
+        said.code == 2 && said.stderr.contains("works only beside SQLite"),
+        "{}",
+        said.stderr
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_unknown_name_in_the_file_suggests_the_nearest() -> Result<()> {
+    let settings = embedded();
+    let file = settings.folder().join("shop.toml");
+    std::fs::write(
+        &file,
+        "[http]\nlistn = \"127.0.0.1:1\"\n[kafka]\nbroker = \"a:1\"\n",
+    )?;
+    let path = file.to_str().unwrap_or_default();
+    let said = settings.run(&["serve", "--config", path]).await?;
+    assert_eq!(said.code, 2);
+    assert!(
+        said.stderr.contains("did you mean http.listen?"),
+        "{}",
+        said.stderr
+    );
+    assert!(
+        said.stderr.contains("did you mean kafka.brokers?"),
+        "{}",
+        said.stderr
+    );
+    Ok(())
+}
+
+#[tokio::test]
+#[cfg(not(feature = "kafka-tls"))]
+async fn kafka_security_names_the_feature_it_needs() -> Result<()> {
+    let settings = embedded()
+        .env("MADANG_KAFKA__BROKERS", "127.0.0.1:1")
+        .env("MADANG_KAFKA__CLIENT__SECURITY_PROTOCOL", "SASL_SSL");
+    let said = settings.run(&["serve"]).await?;
+    assert_eq!(said.code, 2);
+    assert!(said.stderr.contains("kafka-tls"), "{}", said.stderr);
+    Ok(())
+}
