@@ -70,6 +70,12 @@ pub async fn run(args: Args, config: Config) -> anyhow::Result<()> {
         let (settings, cancel) = (settings.clone(), cancel.clone());
         async move { http::run(listener, router, &settings, cancel).await }
     });
+    let coupons = Arc::clone(&shop.features.coupons);
+    let stopping = cancel.clone();
+    tokio::spawn(async move {
+        stopping.cancelled().await;
+        coupons.close_streams();
+    });
     let working = work(&shop, &roles, &readiness, &edge, &cancel);
     let ended = within_bound(working, serving, &cancel).await;
     readiness.stopping();

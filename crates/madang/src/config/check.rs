@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 
 use super::show::without_password;
-use super::{AuthMode, Config, Kafka, Publisher, Wrong};
+use super::{AuthMode, Config, Kafka, Publisher, Wrong, limits};
 
 const SECRET_MIN_BYTES: usize = 32;
 
@@ -15,8 +15,9 @@ pub fn all(config: &Config) -> Vec<Wrong> {
     addresses(config, &mut wrong);
     kafka(config, &mut wrong);
     topics(config, &mut wrong);
-    limits(config, &mut wrong);
-    messaging_limits(config, &mut wrong);
+    for (setting, value) in limits::all(config) {
+        wrong.positive(setting, value);
+    }
     groups(config, &mut wrong);
     wrong.0
 }
@@ -235,92 +236,6 @@ fn topics(config: &Config, rules: &mut Rules) {
             &topic.name,
             "is the name of another topic too",
         );
-    }
-}
-
-fn limits(config: &Config, rules: &mut Rules) {
-    let http = &config.http;
-    let database = &config.database;
-    let numbers: [(&str, i128); 14] = [
-        ("http.body_max_bytes", http.body_max_bytes as i128),
-        ("http.request_timeout_ms", http.request_timeout_ms.into()),
-        ("http.concurrency_max", http.concurrency_max as i128),
-        ("http.rate_burst", http.rate_burst.into()),
-        ("http.drain_ms", http.drain_ms.into()),
-        ("auth.jwks_refresh_ms", config.auth.jwks_refresh_ms.into()),
-        ("shop.id_block", config.shop.id_block.into()),
-        ("database.connections_max", database.connections_max.into()),
-        (
-            "database.writer_connections_max",
-            database.writer_connections_max.into(),
-        ),
-        (
-            "database.acquire_timeout_ms",
-            database.acquire_timeout_ms.into(),
-        ),
-        ("database.statement_cache", database.statement_cache as i128),
-        ("database.attempts_max", database.attempts_max.into()),
-        ("database.busy_timeout_ms", database.busy_timeout_ms.into()),
-        ("database.cache_kib", database.cache_kib.into()),
-    ];
-    for (setting, value) in numbers {
-        rules.positive(setting, value);
-    }
-}
-
-fn messaging_limits(config: &Config, rules: &mut Rules) {
-    let consumers = &config.consumers;
-    let outbox = &config.outbox;
-    let embedded = &config.events.embedded;
-    let numbers: [(&str, i128); 21] = [
-        ("consumers.drain_ms", consumers.drain_ms.into()),
-        (
-            "consumers.commit_interval_ms",
-            consumers.commit_interval_ms.into(),
-        ),
-        (
-            "consumers.backoff_initial_ms",
-            consumers.backoff_initial_ms.into(),
-        ),
-        ("consumers.backoff_max_ms", consumers.backoff_max_ms.into()),
-        ("consumers.lag_ms", consumers.lag_ms.into()),
-        ("outbox.shards", outbox.shards.into()),
-        ("outbox.lease_ms", outbox.lease_ms.into()),
-        ("outbox.batch_max", outbox.batch_max.into()),
-        ("outbox.in_flight_batches", outbox.in_flight_batches as i128),
-        ("outbox.poll_ms", outbox.poll_ms.into()),
-        ("outbox.sweep_ms", outbox.sweep_ms.into()),
-        ("outbox.held_max", outbox.held_max as i128),
-        ("outbox.depth_ms", outbox.depth_ms.into()),
-        (
-            "events.embedded.publish_batch_max",
-            embedded.publish_batch_max as i128,
-        ),
-        (
-            "events.embedded.publish_batch_bytes",
-            embedded.publish_batch_bytes as i128,
-        ),
-        (
-            "events.embedded.publish_queue_max",
-            embedded.publish_queue_max as i128,
-        ),
-        ("events.embedded.poll_ms", embedded.poll_ms.into()),
-        (
-            "events.embedded.fetch_bytes_max",
-            embedded.fetch_bytes_max as i128,
-        ),
-        (
-            "events.embedded.max_message_bytes",
-            embedded.max_message_bytes.into(),
-        ),
-        (
-            "events.embedded.prune_batch_max",
-            embedded.prune_batch_max.into(),
-        ),
-        ("janitor.every_ms", config.janitor.every_ms.into()),
-    ];
-    for (setting, value) in numbers {
-        rules.positive(setting, value);
     }
 }
 

@@ -45,6 +45,21 @@ pub struct EmbeddedLog {
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
+pub struct FollowUps {
+    pub ranking: FollowUp,
+    pub data_platform: FollowUp,
+    pub analytics: FollowUp,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FollowUp {
+    Events,
+    Inline,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Topics {
     pub order_completed: Topic,
     pub product_ranking: Topic,

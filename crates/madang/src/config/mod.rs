@@ -3,7 +3,9 @@
 //! The command line loads them once; `shop` turns them into the modules' own settings.
 
 mod check;
+mod features;
 mod layers;
+mod limits;
 mod messaging;
 mod sections;
 mod show;
@@ -11,6 +13,7 @@ mod show;
 use std::path::{Path, PathBuf};
 
 pub use check::log_settings;
+pub use features::*;
 pub use messaging::*;
 pub use sections::*;
 pub use show::{rows, to_json};

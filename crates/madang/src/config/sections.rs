@@ -7,7 +7,8 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use super::messaging::{Consumers, Events, Janitor, Outbox, Topics};
+use super::features::{Coupon, Orders};
+use super::messaging::{Consumers, Events, FollowUps, Janitor, Outbox, Topics};
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -22,10 +23,13 @@ pub struct Config {
     pub redis: Redis,
     pub kafka: Kafka,
     pub events: Events,
+    pub follow_ups: FollowUps,
     pub topics: Topics,
     pub consumers: Consumers,
     pub outbox: Outbox,
     pub janitor: Janitor,
+    pub orders: Orders,
+    pub coupon: Coupon,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -124,6 +128,8 @@ pub struct Redis {
 #[serde(deny_unknown_fields)]
 pub struct Kafka {
     pub brokers: String,
+    pub keys: Keys,
+    pub time_format: TimeFormat,
     pub client_id: String,
     pub message_timeout_ms: u64,
     pub request_timeout_ms: u64,
@@ -141,4 +147,18 @@ pub struct Kafka {
     pub prefetch_max_kib: usize,
     pub metadata_refresh_ms: u64,
     pub client: BTreeMap<String, String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Keys {
+    Decimal,
+    Jvm,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TimeFormat {
+    Pattern,
+    Rfc3339,
 }

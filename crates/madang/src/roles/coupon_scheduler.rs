@@ -5,9 +5,13 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::shop::Shop;
+use crate::shop::{Shop, coupon_scheduler};
 
-pub async fn run(_shop: Arc<Shop>, cancel: CancellationToken) -> anyhow::Result<()> {
-    cancel.cancelled().await;
+pub async fn run(shop: Arc<Shop>, cancel: CancellationToken) -> anyhow::Result<()> {
+    match shop.event_log() {
+        Some(log) => coupon_scheduler(&shop, log).run(cancel).await,
+        // Inline: campaigns issue directly.
+        None => cancel.cancelled().await,
+    }
     Ok(())
 }

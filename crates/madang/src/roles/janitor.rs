@@ -31,4 +31,11 @@ async fn round(shop: &Shop) {
             Err(error) => tracing::warn!(%error, "the embedded log could not be pruned"),
         }
     }
+    let features = &shop.features;
+    if let Some(queue) = &features.coupon_ports.embedded {
+        let now_us = features.clock.now().as_microsecond();
+        if let Err(error) = queue.prune_once(now_us).await {
+            tracing::warn!(%error, "the embedded coupon queue could not be pruned");
+        }
+    }
 }

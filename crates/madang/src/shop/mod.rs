@@ -3,8 +3,10 @@
 
 mod boot;
 mod consumers;
+mod coupons;
 mod dependencies;
 mod features;
+mod inline;
 mod log;
 mod topics;
 
@@ -19,8 +21,10 @@ use stores::sql::Database;
 
 pub use boot::{migrate, open_log, topics_ready};
 pub use consumers::{Name, settings as consumer_settings};
+pub use coupons::scheduler as coupon_scheduler;
 pub use dependencies::dependencies;
 pub use features::Features;
+use features::Ground;
 pub use log::Log;
 pub use topics::required as required_topics;
 
@@ -50,7 +54,12 @@ impl Shop {
         let log = log::open(&config, &database)?;
         let redis = open_redis(&config)?;
         let wake = Wake::new(config.outbox.shards);
-        let features = features::build(&config, &database);
+        let features = features::build(&Ground {
+            config: &config,
+            database: &database,
+            redis: redis.as_ref(),
+            wake: &wake,
+        });
         Ok(Arc::new(Self {
             config,
             database,

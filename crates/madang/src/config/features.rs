@@ -1,0 +1,59 @@
+//! The settings of the features. See `config/default.toml`.
+//! Plain data, checked by `check`; `shop` turns it into the features' own settings.
+
+use serde::Deserialize;
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Orders {
+    pub queue_max: usize,
+    pub batch_max: usize,
+    pub batches_in_flight: usize,
+    pub batch_timeout_ms: u64,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Coupon {
+    pub issue: CouponIssue,
+    pub cache_ms: u64,
+    pub cache_max: u64,
+    pub keep_ms: u64,
+    pub opening_wait_ms: u64,
+    pub held_max: u32,
+    pub streams_max: usize,
+    pub stream_poll_ms: u64,
+    pub stream_keep_alive_ms: u64,
+    pub scheduler: CouponScheduler,
+    pub embedded_queue: EmbeddedQueue,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CouponIssue {
+    Queue,
+    Direct,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CouponScheduler {
+    pub batch_max: usize,
+    pub lease_ms: u64,
+    pub unsettled_max: usize,
+    pub poll_ms: u64,
+    pub linger_ms: u64,
+    pub refresh_ms: u64,
+    pub campaigns_parallel_max: usize,
+    pub drain_max_ms: u64,
+    pub recovery_lease_ms: u64,
+    pub backoff_max_ms: u64,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EmbeddedQueue {
+    pub joins_batch_max: usize,
+    pub joins_waiting_max: usize,
+    pub prune_batch_max: u32,
+}
