@@ -3,10 +3,12 @@
 
 mod config;
 mod consume;
+mod demo;
 mod exit;
 mod lock;
 mod produce;
 mod records;
+mod seed;
 mod serve;
 mod stop;
 mod token;
@@ -40,6 +42,8 @@ struct Cli {
 enum Command {
     /// Run the shop.
     Serve(serve::Args),
+    /// Fill the shop with numbered users, products and coupons.
+    Seed(seed::Args),
     /// Print a signed token for trying things out.
     Token(token::Args),
     /// Print the settings in force and where each came from, secrets masked.
@@ -93,6 +97,7 @@ fn run(command: Command, config: Config) -> anyhow::Result<()> {
     let ended = runtime.block_on(async {
         match command {
             Command::Serve(args) => serve::run(args, config).await,
+            Command::Seed(args) => seed::run(args, config).await,
             Command::Token(args) => token::run(&args, &config),
             Command::Topics(command) => topics::run(command, config).await,
             Command::Produce(args) => produce::run(args, config).await,

@@ -2,13 +2,15 @@
 //! The listener is first, so that health answers from the start; /api opens once the schema is there, the roles that move
 //! events start once the topics are there too.
 
+use std::io::Write;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use commerce::http::Gate;
 use tokio_util::sync::CancellationToken;
 
-use super::{lock, stop};
+use super::{demo, lock, stop};
 use crate::config::Config;
 use crate::http::{self, Edge, Parts};
 use crate::readiness::Readiness;
@@ -26,6 +28,9 @@ pub struct Args {
     /// api, relay, coupon-scheduler, consumers (or consumers=ranking,analytics,coupon-issue,data-platform), janitor; all by default.
     #[arg(long = "role", value_name = "ROLE")]
     roles: Vec<Roles>,
+    /// Fill an empty shop with products 1-20, users 1001-2000 with money and open coupons 1-10, and say what to try.
+    #[arg(long)]
+    demo: bool,
     /// Address and port in place of http.listen.
     #[arg(long, value_name = "ADDRESS")]
     pub listen: Option<String>,
@@ -76,39 +81,73 @@ pub async fn run(args: Args, config: Config) -> anyhow::Result<()> {
         stopping.cancelled().await;
         coupons.close_streams();
     });
-    let working = work(&shop, &roles, &readiness, &edge, &cancel);
+    let start = Start {
+        shop: &shop,
+        readiness: &readiness,
+        edge: &edge,
+        cancel: &cancel,
+        demo: args.demo.then_some(address),
+    };
+    let working = start.work(&roles);
     let ended = within_bound(working, serving, &cancel).await;
     readiness.stopping();
     ended
 }
 
-/// The start's steps and then the roles, until `cancel`.
-async fn work(
-    shop: &Arc<Shop>,
-    roles: &[Role],
-    readiness: &Readiness,
-    edge: &Edge,
-    cancel: &CancellationToken,
-) -> anyhow::Result<()> {
-    let Some(migrated) = cancel.run_until_cancelled(shop::migrate(shop)).await else {
-        return Ok(());
-    };
-    migrated?;
-    readiness.done(SCHEMA);
-    edge.open();
-    let (early, late): (Vec<_>, Vec<_>) =
-        roles.iter().cloned().partition(|role| !role.moves_events());
-    let after_topics = async {
-        match cancel.run_until_cancelled(shop::topics_ready(shop)).await {
-            None => return Ok(()),
-            Some(ready) => ready?,
+/// What the steps of a start have in common.
+struct Start<'a> {
+    shop: &'a Arc<Shop>,
+    readiness: &'a Readiness,
+    edge: &'a Edge,
+    cancel: &'a CancellationToken,
+    /// The address to tell a newcomer.
+    demo: Option<SocketAddr>,
+}
+
+impl Start<'_> {
+    /// The steps and then the roles, until `cancel`.
+    async fn work(&self, roles: &[Role]) -> anyhow::Result<()> {
+        let Some(opened) = self.cancel.run_until_cancelled(self.open()).await else {
+            return Ok(());
+        };
+        opened?;
+        let (early, late): (Vec<_>, Vec<_>) =
+            roles.iter().cloned().partition(|role| !role.moves_events());
+        let late = async {
+            let topics = shop::topics_ready(self.shop);
+            match self.cancel.run_until_cancelled(topics).await {
+                None => return Ok(()),
+                Some(Ok(())) => {}
+                Some(Err(error)) => {
+                    self.cancel.cancel();
+                    return Err(error);
+                }
+            }
+            self.readiness.done(TOPICS);
+            tracing::info!("ready");
+            roles::run(self.shop, &late, self.cancel).await
+        };
+        let early = roles::run(self.shop, &early, self.cancel);
+        // Each ends by itself once the other has failed: a failure cancels.
+        let (early, late) = tokio::join!(early, late);
+        early.and(late)
+    }
+
+    /// The schema, the demo's goods, and then the doors.
+    async fn open(&self) -> anyhow::Result<()> {
+        shop::migrate(self.shop).await?;
+        let filled = match self.demo {
+            Some(_) => demo::fill_if_empty(self.shop).await?,
+            None => false,
+        };
+        self.readiness.done(SCHEMA);
+        self.edge.open();
+        if let Some(address) = self.demo {
+            let text = demo::welcome(&self.shop.config, address, filled)?;
+            std::io::stdout().write_all(text.as_bytes())?;
         }
-        readiness.done(TOPICS);
-        tracing::info!("ready");
-        roles::run(shop, &late, cancel).await
-    };
-    let early = async { roles::run(shop, &early, cancel).await };
-    tokio::try_join!(early, after_topics).map(|_| ())
+        Ok(())
+    }
 }
 
 /// Waits for the work and the listener to end; a failure of either cancels the other. After `cancel`, only so long.

@@ -142,6 +142,13 @@ fn addresses(config: &Config, rules: &mut Rules) {
         redis,
         "must be set where the database is not the embedded one: the embedded queue and board live in its file",
     );
+    let platform = &config.data_platform.url;
+    rules.must(
+        platform.is_empty() || is_http(platform),
+        "data_platform.url",
+        without_password(platform),
+        "must begin with http:// or https://, or be empty",
+    );
     let otlp = &config.telemetry.otlp_endpoint;
     rules.must(
         otlp.is_empty() || is_http(otlp),

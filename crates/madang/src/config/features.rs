@@ -57,3 +57,36 @@ pub struct EmbeddedQueue {
     pub joins_waiting_max: usize,
     pub prune_batch_max: u32,
 }
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Catalogue {
+    pub ttl_ms: u64,
+    pub products_max: u64,
+    pub pages_max: u64,
+    pub card_lists_max: u64,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Analytics {
+    pub by_hour_max_days: u16,
+    pub by_day_max_days: u16,
+    pub by_product_max_days: u16,
+    pub products_max: u32,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataPlatform {
+    pub url: String,
+    pub secret: String,
+    pub concurrency: usize,
+    pub connect_timeout_ms: u64,
+    pub request_timeout_ms: u64,
+    pub retry_after_max_ms: u64,
+    pub breaker_failures_max: u32,
+    pub breaker_open_ms: u64,
+    pub breaker_open_max_ms: u64,
+    pub remembered_max: usize,
+}

@@ -40,6 +40,15 @@ fn process(config: &Config) -> Vec<(&'static str, i128)> {
         ("redis.connect_timeout_ms", redis.connect_timeout_ms.into()),
         ("redis.pipeline_max", redis.pipeline_max as i128),
         ("janitor.every_ms", config.janitor.every_ms.into()),
+        (
+            "janitor.idempotency_keep_days",
+            config.janitor.idempotency_keep_days.into(),
+        ),
+        (
+            "janitor.foreign_notes_keep_days",
+            config.janitor.foreign_notes_keep_days.into(),
+        ),
+        ("janitor.batch_max", config.janitor.batch_max.into()),
     ]
 }
 
@@ -115,7 +124,51 @@ fn features(config: &Config) -> Vec<(&'static str, i128)> {
     let coupon = &config.coupon;
     let scheduler = &coupon.scheduler;
     let queue = &coupon.embedded_queue;
+    let catalogue = &config.catalogue;
+    let analytics = &config.analytics;
+    let platform = &config.data_platform;
     vec![
+        ("catalogue.products_max", catalogue.products_max.into()),
+        ("catalogue.pages_max", catalogue.pages_max.into()),
+        ("catalogue.card_lists_max", catalogue.card_lists_max.into()),
+        (
+            "analytics.by_hour_max_days",
+            analytics.by_hour_max_days.into(),
+        ),
+        (
+            "analytics.by_day_max_days",
+            analytics.by_day_max_days.into(),
+        ),
+        (
+            "analytics.by_product_max_days",
+            analytics.by_product_max_days.into(),
+        ),
+        ("analytics.products_max", analytics.products_max.into()),
+        ("data_platform.concurrency", platform.concurrency as i128),
+        (
+            "data_platform.connect_timeout_ms",
+            platform.connect_timeout_ms.into(),
+        ),
+        (
+            "data_platform.request_timeout_ms",
+            platform.request_timeout_ms.into(),
+        ),
+        (
+            "data_platform.breaker_failures_max",
+            platform.breaker_failures_max.into(),
+        ),
+        (
+            "data_platform.breaker_open_ms",
+            platform.breaker_open_ms.into(),
+        ),
+        (
+            "data_platform.breaker_open_max_ms",
+            platform.breaker_open_max_ms.into(),
+        ),
+        (
+            "data_platform.remembered_max",
+            platform.remembered_max as i128,
+        ),
         ("orders.queue_max", orders.queue_max as i128),
         ("orders.batch_max", orders.batch_max as i128),
         ("orders.batches_in_flight", orders.batches_in_flight as i128),

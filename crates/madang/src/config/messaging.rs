@@ -150,4 +150,7 @@ pub struct Outbox {
 #[serde(deny_unknown_fields)]
 pub struct Janitor {
     pub every_ms: u64,
+    pub idempotency_keep_days: u32,
+    pub foreign_notes_keep_days: u32,
+    pub batch_max: u32,
 }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use super::features::{Coupon, Orders};
+use super::features::{Analytics, Catalogue, Coupon, DataPlatform, Orders};
 use super::messaging::{Consumers, Events, FollowUps, Janitor, Outbox, Topics};
 
 #[derive(Clone, Debug, Deserialize)]
@@ -30,6 +30,9 @@ pub struct Config {
     pub janitor: Janitor,
     pub orders: Orders,
     pub coupon: Coupon,
+    pub catalogue: Catalogue,
+    pub analytics: Analytics,
+    pub data_platform: DataPlatform,
 }
 
 #[derive(Clone, Debug, Deserialize)]

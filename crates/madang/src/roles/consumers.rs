@@ -26,10 +26,6 @@ pub async fn run(
     let mut tasks = JoinSet::new();
     for name in names {
         let Some(handler) = shop.features.handler(name) else {
-            tracing::info!(
-                consumer = name.as_str(),
-                "not needed: its follow-up is inline"
-            );
             continue;
         };
         let settings = consumer_settings(&shop.config, name);

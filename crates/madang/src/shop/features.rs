@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use commerce::analytics::{self, Sales};
+use commerce::catalogue::{self, Catalogue};
 use commerce::clock::{Clock, SystemClock};
 use commerce::coupon::{self, Coupons, IssueHandler};
 use commerce::ids::Allocator;
@@ -13,21 +15,27 @@ use messaging::consumer::Handler;
 use messaging::outbox::relay::Wake;
 use stores::redis::Redis;
 use stores::sql::Database;
+use stores::sql::catalogue::SqlCatalogue;
 use stores::sql::orders::SqlOrders;
 use stores::sql::wallet::SqlWallets;
 use utoipa_axum::router::OpenApiRouter;
 
-use super::inline::Inline;
+use super::follow_ups::{self, Inline};
 use super::{Name, coupons};
 use crate::config::{self, Config, Publisher};
 
 pub struct Features {
-    pub wallets: Arc<Wallets>,
-    pub orders: Arc<Orders>,
+    wallets: Arc<Wallets>,
+    orders: Arc<Orders>,
     pub coupons: Arc<Coupons>,
     pub coupon_ports: coupons::Adapters,
     pub clock: Arc<dyn Clock>,
+    pub ids: Arc<Allocator>,
+    pub catalogue: Arc<Catalogue>,
+    sales: Arc<Sales>,
     issuer: Arc<IssueHandler>,
+    sales_handler: Arc<dyn Handler>,
+    platform_handler: Arc<dyn Handler>,
 }
 
 /// What the services are built from.
@@ -39,7 +47,10 @@ pub struct Ground<'a> {
 }
 
 /// Must be called within a tokio runtime.
-pub fn build(ground: &Ground<'_>) -> Features {
+///
+/// # Errors
+/// A setting that only its user can judge.
+pub fn build(ground: &Ground<'_>) -> anyhow::Result<Features> {
     let Ground {
         config, database, ..
     } = *ground;
@@ -48,45 +59,74 @@ pub fn build(ground: &Ground<'_>) -> Features {
         Arc::new(database.clone()),
         config.shop.id_block,
     ));
-    let wallets = Arc::new(SqlWallets::new(database.clone()));
     let adapters = coupons::adapters(ground);
     let coupons = coupons::service(config, &adapters, &ids, &clock);
-    let outlet = order::Outlet::new(
-        order::Events::new(event_settings(config)),
-        follow_ups(config),
-        Arc::new(Inline::new(Vec::new())),
-    );
+    let sales = follow_ups::sales(config, database, &clock)?;
+    let platform = follow_ups::data_platform(config, &clock)?;
+    let inline = Inline {
+        sales: Arc::clone(&sales),
+        platform: Arc::clone(&platform),
+    };
+    let events = order::Events::new(event_settings(config));
     let orders = Orders::new(
         Arc::new(SqlOrders::new(database.clone(), ground.wake.clone())),
         Arc::clone(&ids),
         Arc::clone(&clock),
-        outlet,
+        order::Outlet::new(events, steps(config), Arc::new(inline)),
         order_settings(config),
     );
-    Features {
+    let wallets = Arc::new(SqlWallets::new(database.clone()));
+    Ok(Features {
         wallets: Arc::new(Wallets::new(wallets, Arc::clone(&ids), Arc::clone(&clock))),
         orders: Arc::new(orders),
+        catalogue: Arc::new(catalogue(config, database, &ids, &clock)),
         issuer: Arc::new(coupons::issuer(&coupons, &adapters, &ids, &clock)),
+        sales_handler: follow_ups::sales_handler(&sales),
+        platform_handler: follow_ups::data_platform_handler(&platform, database, &clock),
+        sales,
         coupons,
         coupon_ports: adapters,
         clock,
-    }
+        ids,
+    })
+}
+
+fn catalogue(
+    config: &Config,
+    database: &Database,
+    ids: &Arc<Allocator>,
+    clock: &Arc<dyn Clock>,
+) -> Catalogue {
+    let cache = &config.catalogue;
+    let settings = catalogue::Settings {
+        ttl_ms: cache.ttl_ms,
+        products_max: cache.products_max,
+        pages_max: cache.pages_max,
+        card_lists_max: cache.card_lists_max,
+    };
+    let store = Arc::new(SqlCatalogue::new(database.clone()));
+    Catalogue::new(store, Arc::clone(ids), Arc::clone(clock), &settings)
 }
 
 impl Features {
     pub fn routers(&self) -> Vec<OpenApiRouter> {
         vec![
+            catalogue::http::router(Arc::clone(&self.catalogue)),
             wallet::http::router(Arc::clone(&self.wallets)),
             order::http::router(Arc::clone(&self.orders)),
             coupon::http::router(Arc::clone(&self.coupons)),
+            analytics::http::router(Arc::clone(&self.sales)),
         ]
     }
 
-    /// What the consumer does with its events; `None` where its follow-up is done inside the request.
+    /// What the consumer does with its events. It runs where its follow-up is inline too: what is on the topic already, or
+    /// comes from others, wants its effect, and an effect that was had inside the request is not had again.
     pub fn handler(&self, name: Name) -> Option<Arc<dyn Handler>> {
         match name {
             Name::CouponIssue => Some(Arc::clone(&self.issuer) as Arc<dyn Handler>),
-            Name::Analytics | Name::Ranking | Name::DataPlatform => None,
+            Name::Analytics => Some(Arc::clone(&self.sales_handler)),
+            Name::DataPlatform => Some(Arc::clone(&self.platform_handler)),
+            Name::Ranking => None,
         }
     }
 }
@@ -117,7 +157,7 @@ fn event_settings(config: &Config) -> order::events::Settings {
 }
 
 /// Without a log every follow-up is done inside the request, whatever its own setting says.
-fn follow_ups(config: &Config) -> order::FollowUps {
+fn steps(config: &Config) -> order::FollowUps {
     let inline = config.publisher() == Publisher::Inline;
     let mode = |setting| match setting {
         config::FollowUp::Events if !inline => order::Mode::Events,

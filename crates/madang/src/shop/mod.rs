@@ -6,8 +6,9 @@ mod consumers;
 mod coupons;
 mod dependencies;
 mod features;
-mod inline;
+mod follow_ups;
 mod log;
+mod seed;
 mod topics;
 
 use std::sync::Arc;
@@ -26,6 +27,7 @@ pub use dependencies::dependencies;
 pub use features::Features;
 use features::Ground;
 pub use log::Log;
+pub use seed::{Fill, fill};
 pub use topics::required as required_topics;
 
 use crate::config::Config;
@@ -59,7 +61,7 @@ impl Shop {
             database: &database,
             redis: redis.as_ref(),
             wake: &wake,
-        });
+        })?;
         Ok(Arc::new(Self {
             config,
             database,

@@ -16,6 +16,7 @@ pub mod ranking;
 pub mod receipts;
 mod transaction;
 pub mod wallet;
+pub mod wallet_seed;
 
 use std::time::Duration;
 
