@@ -7,6 +7,7 @@ mod demo;
 mod exit;
 mod lock;
 mod produce;
+mod ranking;
 mod records;
 mod seed;
 mod serve;
@@ -48,6 +49,9 @@ enum Command {
     Token(token::Args),
     /// Print the settings in force and where each came from, secrets masked.
     Config(config::Args),
+    /// The ranking boards.
+    #[command(subcommand)]
+    Ranking(ranking::Command),
     /// Look at topics, create and delete them.
     #[command(subcommand)]
     Topics(topics::Command),
@@ -99,6 +103,7 @@ fn run(command: Command, config: Config) -> anyhow::Result<()> {
             Command::Serve(args) => serve::run(args, config).await,
             Command::Seed(args) => seed::run(args, config).await,
             Command::Token(args) => token::run(&args, &config),
+            Command::Ranking(command) => ranking::run(command, config).await,
             Command::Topics(command) => topics::run(command, config).await,
             Command::Produce(args) => produce::run(args, config).await,
             Command::Consume(args) => consume::run(args, config).await,

@@ -62,6 +62,12 @@ fn http(config: &Config, rules: &mut Rules) {
         "must be a filter such as info,madang=debug",
     );
     rules.must(
+        (31..=3_650).contains(&config.ranking.retention_days),
+        "ranking.retention_days",
+        config.ranking.retention_days,
+        "must be from 31 to 3650: the longest window is 30 days",
+    );
+    rules.must(
         (0.0..=1.0).contains(&config.telemetry.sample_ratio),
         "telemetry.sample_ratio",
         config.telemetry.sample_ratio,

@@ -90,3 +90,16 @@ pub struct DataPlatform {
     pub breaker_open_max_ms: u64,
     pub remembered_max: usize,
 }
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ranking {
+    pub key_prefix: String,
+    pub retention_days: i32,
+    pub cache_ms: u64,
+    pub recount_cache_ms: u64,
+    pub rebuild_page: u32,
+    pub feed_batch_max: usize,
+    pub standings_max: usize,
+    pub lease_ms: u64,
+}

@@ -5,7 +5,13 @@ use super::Config;
 
 /// Each with its value.
 pub fn all(config: &Config) -> Vec<(&'static str, i128)> {
-    [process(config), messaging(config), features(config)].concat()
+    [
+        process(config),
+        messaging(config),
+        features(config),
+        coupons(config),
+    ]
+    .concat()
 }
 
 fn process(config: &Config) -> Vec<(&'static str, i128)> {
@@ -121,13 +127,15 @@ fn messaging(config: &Config) -> Vec<(&'static str, i128)> {
 
 fn features(config: &Config) -> Vec<(&'static str, i128)> {
     let orders = &config.orders;
-    let coupon = &config.coupon;
-    let scheduler = &coupon.scheduler;
-    let queue = &coupon.embedded_queue;
     let catalogue = &config.catalogue;
     let analytics = &config.analytics;
+    let ranking = &config.ranking;
     let platform = &config.data_platform;
     vec![
+        ("orders.queue_max", orders.queue_max as i128),
+        ("orders.batch_max", orders.batch_max as i128),
+        ("orders.batches_in_flight", orders.batches_in_flight as i128),
+        ("orders.batch_timeout_ms", orders.batch_timeout_ms.into()),
         ("catalogue.products_max", catalogue.products_max.into()),
         ("catalogue.pages_max", catalogue.pages_max.into()),
         ("catalogue.card_lists_max", catalogue.card_lists_max.into()),
@@ -144,6 +152,10 @@ fn features(config: &Config) -> Vec<(&'static str, i128)> {
             analytics.by_product_max_days.into(),
         ),
         ("analytics.products_max", analytics.products_max.into()),
+        ("ranking.rebuild_page", ranking.rebuild_page.into()),
+        ("ranking.feed_batch_max", ranking.feed_batch_max as i128),
+        ("ranking.standings_max", ranking.standings_max as i128),
+        ("ranking.lease_ms", ranking.lease_ms.into()),
         ("data_platform.concurrency", platform.concurrency as i128),
         (
             "data_platform.connect_timeout_ms",
@@ -169,10 +181,14 @@ fn features(config: &Config) -> Vec<(&'static str, i128)> {
             "data_platform.remembered_max",
             platform.remembered_max as i128,
         ),
-        ("orders.queue_max", orders.queue_max as i128),
-        ("orders.batch_max", orders.batch_max as i128),
-        ("orders.batches_in_flight", orders.batches_in_flight as i128),
-        ("orders.batch_timeout_ms", orders.batch_timeout_ms.into()),
+    ]
+}
+
+fn coupons(config: &Config) -> Vec<(&'static str, i128)> {
+    let coupon = &config.coupon;
+    let scheduler = &coupon.scheduler;
+    let queue = &coupon.embedded_queue;
+    vec![
         ("coupon.cache_max", coupon.cache_max.into()),
         ("coupon.keep_ms", coupon.keep_ms.into()),
         ("coupon.opening_wait_ms", coupon.opening_wait_ms.into()),

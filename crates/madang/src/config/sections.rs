@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use super::features::{Analytics, Catalogue, Coupon, DataPlatform, Orders};
+use super::features::{Analytics, Catalogue, Coupon, DataPlatform, Orders, Ranking};
 use super::messaging::{Consumers, Events, FollowUps, Janitor, Outbox, Topics};
 
 #[derive(Clone, Debug, Deserialize)]
@@ -33,6 +33,7 @@ pub struct Config {
     pub catalogue: Catalogue,
     pub analytics: Analytics,
     pub data_platform: DataPlatform,
+    pub ranking: Ranking,
 }
 
 #[derive(Clone, Debug, Deserialize)]

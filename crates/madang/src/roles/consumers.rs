@@ -25,9 +25,7 @@ pub async fn run(
     };
     let mut tasks = JoinSet::new();
     for name in names {
-        let Some(handler) = shop.features.handler(name) else {
-            continue;
-        };
+        let handler = shop.features.handler(name);
         let settings = consumer_settings(&shop.config, name);
         let lag_every = Duration::from_millis(shop.config.consumers.lag_ms);
         tokio::spawn(show_lag(

@@ -9,6 +9,8 @@ use commerce::clock::{Clock, SystemClock};
 use commerce::coupon::{self, Coupons, IssueHandler};
 use commerce::ids::Allocator;
 use commerce::order::{self, Orders};
+use commerce::ranking::Rankings;
+use commerce::ranking::consumer::RankingHandler;
 use commerce::wallet::{self, Wallets};
 use commerce::wire::{KeyStyle, Style, TimeFormat};
 use messaging::consumer::Handler;
@@ -21,7 +23,7 @@ use stores::sql::wallet::SqlWallets;
 use utoipa_axum::router::OpenApiRouter;
 
 use super::follow_ups::{self, Inline};
-use super::{Name, coupons};
+use super::{Name, coupons, ranking};
 use crate::config::{self, Config, Publisher};
 
 pub struct Features {
@@ -34,7 +36,9 @@ pub struct Features {
     pub catalogue: Arc<Catalogue>,
     sales: Arc<Sales>,
     issuer: Arc<IssueHandler>,
+    pub rankings: Arc<Rankings>,
     sales_handler: Arc<dyn Handler>,
+    ranking_handler: Arc<dyn Handler>,
     platform_handler: Arc<dyn Handler>,
 }
 
@@ -63,7 +67,10 @@ pub fn build(ground: &Ground<'_>) -> anyhow::Result<Features> {
     let coupons = coupons::service(config, &adapters, &ids, &clock);
     let sales = follow_ups::sales(config, database, &clock)?;
     let platform = follow_ups::data_platform(config, &clock)?;
+    let catalogue = Arc::new(catalogue(config, database, &ids, &clock));
+    let rankings = ranking::service(ground, &catalogue, &clock)?;
     let inline = Inline {
+        rankings: Arc::clone(&rankings),
         sales: Arc::clone(&sales),
         platform: Arc::clone(&platform),
     };
@@ -79,7 +86,9 @@ pub fn build(ground: &Ground<'_>) -> anyhow::Result<Features> {
     Ok(Features {
         wallets: Arc::new(Wallets::new(wallets, Arc::clone(&ids), Arc::clone(&clock))),
         orders: Arc::new(orders),
-        catalogue: Arc::new(catalogue(config, database, &ids, &clock)),
+        ranking_handler: Arc::new(RankingHandler::new(Arc::clone(&rankings))),
+        catalogue,
+        rankings,
         issuer: Arc::new(coupons::issuer(&coupons, &adapters, &ids, &clock)),
         sales_handler: follow_ups::sales_handler(&sales),
         platform_handler: follow_ups::data_platform_handler(&platform, database, &clock),
@@ -115,18 +124,19 @@ impl Features {
             wallet::http::router(Arc::clone(&self.wallets)),
             order::http::router(Arc::clone(&self.orders)),
             coupon::http::router(Arc::clone(&self.coupons)),
+            commerce::ranking::http::router(Arc::clone(&self.rankings)),
             analytics::http::router(Arc::clone(&self.sales)),
         ]
     }
 
     /// What the consumer does with its events. It runs where its follow-up is inline too: what is on the topic already, or
     /// comes from others, wants its effect, and an effect that was had inside the request is not had again.
-    pub fn handler(&self, name: Name) -> Option<Arc<dyn Handler>> {
+    pub fn handler(&self, name: Name) -> Arc<dyn Handler> {
         match name {
-            Name::CouponIssue => Some(Arc::clone(&self.issuer) as Arc<dyn Handler>),
-            Name::Analytics => Some(Arc::clone(&self.sales_handler)),
-            Name::DataPlatform => Some(Arc::clone(&self.platform_handler)),
-            Name::Ranking => None,
+            Name::CouponIssue => Arc::clone(&self.issuer) as Arc<dyn Handler>,
+            Name::Analytics => Arc::clone(&self.sales_handler),
+            Name::DataPlatform => Arc::clone(&self.platform_handler),
+            Name::Ranking => Arc::clone(&self.ranking_handler),
         }
     }
 }

@@ -8,6 +8,7 @@ mod dependencies;
 mod features;
 mod follow_ups;
 mod log;
+mod ranking;
 mod seed;
 mod topics;
 
