@@ -56,12 +56,28 @@ pub fn complete(openapi: &mut utoipa::openapi::OpenApi) {
             .into_iter()
             .flatten()
         {
+            name_media_type(operation);
             add_shared_problems(operation);
         }
         for operation in [&mut item.post, &mut item.patch].into_iter().flatten() {
             if !joins {
                 add_idempotency(operation);
             }
+        }
+    }
+}
+
+/// Every refusal is a problem document, whatever the route's own words default to.
+fn name_media_type(operation: &mut Operation) {
+    for (status, response) in &mut operation.responses.responses {
+        if !(status.starts_with('4') || status.starts_with('5')) {
+            continue;
+        }
+        if let RefOr::T(response) = response
+            && let Some(content) = response.content.shift_remove("application/json")
+        {
+            let media = commerce::http::problem::MEDIA_TYPE.to_owned();
+            response.content.insert(media, content);
         }
     }
 }

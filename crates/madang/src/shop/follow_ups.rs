@@ -10,13 +10,11 @@ use commerce::data_platform::{
     DataPlatform, DataPlatformHandler, FileSink, HttpSink, Sink, breaker, files, http_sink,
 };
 use commerce::order::{FollowUp, InlineFollowUps};
-use commerce::ranking::model::Entry;
-use commerce::ranking::{self, Rankings};
+use commerce::ranking::Rankings;
 use jiff::tz::TimeZone;
-use messaging::consumer::{Event, Handler};
-use messaging::envelope::{Identity, Origin};
+use messaging::consumer::Handler;
+use messaging::envelope::Identity;
 use messaging::outbox::Row;
-use messaging::record::{Headers, Record, TimestampType};
 use stores::sql::Database;
 use stores::sql::analytics::SqlSales;
 use stores::sql::receipts::SqlReceipts;
@@ -98,21 +96,6 @@ pub struct Inline {
     pub rankings: Arc<Rankings>,
 }
 
-impl Inline {
-    /// What the consumer would have counted.
-    fn entry(&self, row: &Row) -> Result<Entry, String> {
-        let event = event(row);
-        let sold = ranking::events::read(&event).map_err(|failure| failure.message)?;
-        Ok(Entry {
-            day: self.rankings.calendar().day_of(sold.ordered_at),
-            identity: event.identity,
-            product: sold.product,
-            quantity: sold.quantity,
-            amount: sold.amount.unwrap_or(0),
-        })
-    }
-}
-
 #[async_trait]
 impl InlineFollowUps for Inline {
     async fn run(&self, step: FollowUp, events: &[Row]) -> Result<(), String> {
@@ -132,14 +115,11 @@ impl InlineFollowUps for Inline {
                 }
                 Ok(())
             }
-            FollowUp::Ranking => {
-                let entries = events.iter().map(|row| self.entry(row));
-                let entries = entries.collect::<Result<Vec<_>, _>>()?;
-                self.rankings
-                    .record(entries)
-                    .await
-                    .map_err(|e| e.to_string())
-            }
+            FollowUp::Ranking => self
+                .rankings
+                .record(events)
+                .await
+                .map_err(|e| e.to_string()),
         }
     }
 }
@@ -149,32 +129,5 @@ fn identity(row: &Row) -> Identity {
     match row.seq {
         Some(seq) => Identity::Seq(seq),
         None => Identity::Foreign(row.id.to_string()),
-    }
-}
-
-/// The event as it would have been read from its topic. It lies nowhere: partition and offset say nothing.
-fn event(row: &Row) -> Event {
-    let mut headers = Headers::new();
-    for (name, value) in &row.headers {
-        headers.append(name.clone(), value.clone());
-    }
-    Event {
-        record: Record {
-            topic: row.topic.clone(),
-            partition: 0,
-            offset: 0,
-            timestamp_ms: row.created_us / 1_000,
-            timestamp_type: TimestampType::CreateTime,
-            key: None,
-            value: Some(row.payload.clone()),
-            headers,
-        },
-        identity: identity(row),
-        origin: Origin {
-            topic: row.topic.clone(),
-            partition: 0,
-            offset: 0,
-        },
-        attempt: 1,
     }
 }
