@@ -4,8 +4,6 @@
 pub mod http;
 pub mod model;
 pub mod store;
-#[cfg(test)]
-mod tests;
 
 use std::sync::Arc;
 

@@ -1,6 +1,8 @@
 //! The routes of orders: place, show, list, cancel. Mounted by the binary.
 
 mod refusals;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

@@ -1,11 +1,10 @@
-//! Tests of orders without a database: decisions against a model, events and problems as written, batches and routes on a
-//! store that a test plays. What the real stores keep is tested with them.
+//! Tests of orders without a database: decisions against a model, events and problems as written, batches on a store
+//! that a test plays. Routes are tested in `http`; what the real stores keep, with them.
 
 mod batches;
 mod events;
 mod model;
-mod played;
-mod routes;
+pub(super) mod played;
 
 use jiff::Timestamp;
 

@@ -1,5 +1,8 @@
 //! The wallet's routes: top-up, balance, ledger. Mounted by the binary.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use axum::Json;

@@ -10,7 +10,6 @@ use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
-use super::{Charge, Charged, Entry, EntryKind, Refusal, Store, Wallets, http};
 use crate::amount::Won;
 use crate::answer::{Answered, Keyed, StoreError};
 use crate::clock::SystemClock;
@@ -18,6 +17,7 @@ use crate::http::Gate;
 use crate::http::auth::Authenticator;
 use crate::ids::{Allocator, EntryId, Range, Series, Source, UserId};
 use crate::page::PageRequest;
+use crate::wallet::{Charge, Charged, Entry, EntryKind, Refusal, Store, Wallets, http};
 
 #[derive(Default)]
 struct InMemory {

@@ -7,10 +7,10 @@ use axum::http::{Request, StatusCode};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
-use super::played::{Played, orders};
 use crate::answer::StoreError;
 use crate::http::Gate;
 use crate::http::auth::Authenticator;
+use crate::order::tests::played::{Played, orders};
 use crate::order::{Settings, http};
 
 struct Shop {
