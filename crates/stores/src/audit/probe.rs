@@ -62,7 +62,7 @@ impl Probe {
     }
 }
 
-pub async fn number(tx: &impl ConnectionTrait, db: &Database, sql: String) -> Result<u64, Error> {
+async fn number(tx: &impl ConnectionTrait, db: &Database, sql: String) -> Result<u64, Error> {
     let row = tx.query_one_raw(db.statement(sql, vec![])).await?;
     let number: i64 = row.map_or(Ok(0), |row| row.try_get_by(0))?;
     Ok(number.unsigned_abs())

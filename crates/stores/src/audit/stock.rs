@@ -39,13 +39,15 @@ const UNKNOWN_PRODUCTS: Probe = Probe {
     found: "none",
 };
 
+// Grouped by the primary key alone: more columns would put a million groups into a temporary table.
 const TOTALS: Probe = Probe {
     invariant: "I1",
     name: "order totals",
     examined: "SELECT COUNT(*) FROM orders",
-    differing: "SELECT o.id AS a, 0 AS b, COALESCE(SUM(l.total_price), 0) AS c, o.total_amount AS d
+    differing:
+        "SELECT o.id AS a, 0 AS b, COALESCE(SUM(l.total_price), 0) AS c, MAX(o.total_amount) AS d
         FROM orders o LEFT JOIN order_lines l ON l.order_id = o.id
-        GROUP BY o.id, o.total_amount HAVING COUNT(l.id) = 0 OR SUM(l.total_price) <> o.total_amount",
+        GROUP BY o.id HAVING COUNT(l.id) = 0 OR SUM(l.total_price) <> MAX(o.total_amount)",
     subject: "order {a}",
     expected: "total {c}, the sum of its lines (one at least)",
     found: "total {d}",

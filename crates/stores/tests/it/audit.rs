@@ -264,7 +264,7 @@ async fn a_shop_in_order_is_clean(backend: &Backend) {
     };
     assert_eq!(examined("stock"), 2);
     assert_eq!(examined("notes of the analytics"), 3);
-    assert_eq!(examined("numbers of the ranking"), 3);
+    assert_eq!(examined("numbers of the ranking"), 2);
     assert_eq!(examined("ranking boards"), 2);
     assert!(
         report.checks.iter().all(|c| c.remarks.is_empty()),
