@@ -72,26 +72,24 @@ async fn what_was_answered_survives_a_kill(stage: Stage) {
     let shop = stage.settings.start().await.expect("the shop starts again");
     let client = shop.client();
     for (hand, told) in told.iter().enumerate() {
+        let last = told.orders.len().saturating_sub(1) as u64;
         for (key, id) in &told.orders {
-            client
-                .get(&format!("/api/orders/{id}?userId=1"))
-                .await
-                .unwrap()
-                .expect(200);
-            // The first and the last of each hand are asked for again under their keys as well.
             let n: u64 = key
                 .split('-')
                 .nth(1)
                 .and_then(|n| n.parse().ok())
                 .expect("a number");
-            if n == 0 || n + 1 == told.orders.len() as u64 {
-                let user = (hand as u64 + 16 * n + 1) % 1_000 + 1;
+            let user = (hand as u64 + 16 * n + 1) % 1_000 + 1;
+            client
+                .get(&format!("/api/orders/{id}?userId={user}"))
+                .await
+                .unwrap()
+                .expect(200);
+            // The first and the last of each hand are asked for again under their keys as well.
+            if n == 0 || n == last {
+                let body = one_line(user, n % 5 + 1, 1);
                 let again = client
-                    .post_with(
-                        "/api/orders",
-                        &[("idempotency-key", key)],
-                        &one_line(user, n % 5 + 1, 1),
-                    )
+                    .post_with("/api/orders", &[("idempotency-key", key)], &body)
                     .await
                     .unwrap()
                     .expect(201);
