@@ -1,6 +1,7 @@
 //! The command line: what may be asked, and which file answers. Exit codes: 0 done, 1 it failed, 2 wrong usage.
 //! Each command is a file beside this one with one `run`.
 
+mod audit;
 mod config;
 mod consume;
 mod demo;
@@ -45,6 +46,8 @@ enum Command {
     Serve(serve::Args),
     /// Fill the shop with numbered users, products and coupons.
     Seed(seed::Args),
+    /// Check that the stores agree: stock, coupons, money, events, rankings.
+    Audit(audit::Args),
     /// Print a signed token for trying things out.
     Token(token::Args),
     /// Print the settings in force and where each came from, secrets masked.
@@ -102,6 +105,7 @@ fn run(command: Command, config: Config) -> anyhow::Result<()> {
         match command {
             Command::Serve(args) => serve::run(args, config).await,
             Command::Seed(args) => seed::run(args, config).await,
+            Command::Audit(args) => audit::run(args, config).await,
             Command::Token(args) => token::run(&args, &config),
             Command::Ranking(command) => ranking::run(command, config).await,
             Command::Topics(command) => topics::run(command, config).await,

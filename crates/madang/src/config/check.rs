@@ -229,10 +229,10 @@ fn topics(config: &Config, rules: &mut Rules) {
         let setting = |name: &str| format!("topics.{section}.{name}");
         let fits = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
         rules.must(
-            (1..=180).contains(&topic.name.len()) && topic.name.chars().all(fits),
+            (1..=120).contains(&topic.name.len()) && topic.name.chars().all(fits),
             &setting("name"),
             &topic.name,
-            "must be 1 to 180 letters, digits, dots, underscores or hyphens",
+            "must be 1 to 120 letters, digits, dots, underscores or hyphens",
         );
         rules.positive(&setting("partitions"), topic.partitions);
         rules.positive(&setting("replication"), topic.replication);
@@ -285,10 +285,10 @@ fn groups(config: &Config, rules: &mut Rules) {
     for (section, group, concurrency, batch_max) in all {
         let setting = |name: &str| format!("consumers.{section}.{name}");
         rules.must(
-            (1..=40).contains(&group.len()) && group.chars().all(topic_name),
+            (1..=100).contains(&group.len()) && group.chars().all(topic_name),
             &setting("group"),
             group,
-            "must be 1 to 40 letters, digits, dots, underscores or hyphens (dead-letter topics are named after it)",
+            "must be 1 to 100 letters, digits, dots, underscores or hyphens (dead-letter topics are named after it)",
         );
         rules.positive(&setting("concurrency"), concurrency as i128);
         rules.positive(&setting("batch_max"), batch_max as i128);

@@ -37,7 +37,9 @@ impl Stage {
         let mariadb = shared::mariadb().await?;
         let kafka = shared::kafka().await?;
         let redis = shared::redis().await?;
-        let name = format!("{name}-{:08x}", fastrand::u32(..));
+        // MariaDB's names of databases are short.
+        let short: String = name.chars().take(24).collect();
+        let name = format!("{}-{:08x}", short.trim_end_matches('-'), fastrand::u32(..));
         let database = mariadb
             .create_database(&name.replace('-', "_"))
             .await
