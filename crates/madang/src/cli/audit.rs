@@ -4,6 +4,7 @@ use std::io::Write;
 use std::time::Duration;
 
 use anyhow::bail;
+use stores::audit::Check;
 
 use crate::config::Config;
 use crate::shop::{self, Report, Shop};
@@ -28,35 +29,52 @@ pub async fn run(args: Args, config: Config) -> anyhow::Result<()> {
         print(&report, &mut out)?;
     }
     if !report.clean {
+        let pending = report.pending.len();
         bail!(
-            "{} differences, {} things still on their way",
-            report.differences.len(),
-            report.pending.len()
+            "{} differences, {pending} things on their way",
+            report.differences
         );
     }
     Ok(())
 }
 
 fn print(report: &Report, out: &mut impl Write) -> std::io::Result<()> {
-    for (what, lines) in [
-        ("DIFFERENCE", &report.differences),
-        ("pending", &report.pending),
-        ("note", &report.notes),
-    ] {
-        for line in lines {
-            writeln!(out, "{what}  {line}")?;
+    for line in &report.pending {
+        writeln!(out, "pending  {line}")?;
+    }
+    for check in &report.checks {
+        let Check {
+            invariant,
+            name,
+            examined,
+            differences,
+            ..
+        } = check;
+        let verdict = match differences {
+            0 => "ok".to_owned(),
+            count => format!("{count} DIFFER"),
+        };
+        writeln!(
+            out,
+            "{invariant}  {verdict:<9}  {name} ({examined} examined)"
+        )?;
+        for one in &check.listed {
+            writeln!(
+                out,
+                "      {}: expected {}, found {}",
+                one.subject, one.expected, one.found
+            )?;
+        }
+        let unlisted = differences.saturating_sub(check.listed.len() as u64);
+        if unlisted > 0 {
+            writeln!(out, "      and {unlisted} more")?;
+        }
+        for remark in &check.remarks {
+            writeln!(out, "      note: {remark}")?;
         }
     }
     if report.clean {
-        let Report {
-            orders_checked,
-            days_compared,
-            ..
-        } = report;
-        writeln!(
-            out,
-            "clean: {orders_checked} orders, {days_compared} boards; stock, coupons, money, events and rankings agree"
-        )?;
+        writeln!(out, "clean")?;
     }
     Ok(())
 }

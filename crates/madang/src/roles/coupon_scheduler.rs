@@ -8,10 +8,6 @@ use tokio_util::sync::CancellationToken;
 use crate::shop::{Shop, coupon_scheduler};
 
 pub async fn run(shop: Arc<Shop>, cancel: CancellationToken) -> anyhow::Result<()> {
-    match shop.event_log() {
-        Some(log) => coupon_scheduler(&shop, log).run(cancel).await,
-        // Inline: campaigns issue directly.
-        None => cancel.cancelled().await,
-    }
+    coupon_scheduler(&shop).run(cancel).await;
     Ok(())
 }

@@ -1,40 +1,37 @@
-//! The audit put together: waits until what is on its way has arrived, then holds the stores against each other (I1 to I4, I6).
-//! It reads; the ranking boards' shadows are all it writes. The command `audit` prints its report.
+//! The audit put together: waits until what is on its way has arrived, then has the stores held against each other.
+//! What must be true is told by `stores::audit`; here is what it cannot see: the log, dead letters, queues, boards.
+//! The command `audit` prints the report.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use commerce::order::FollowUp;
 use messaging::consumer::{self, dead_letter_topic};
 use messaging::envelope::SEQ;
 use messaging::log::{Error, EventLog};
 use messaging::outbox::Store;
+use messaging::outbox::relay;
 use messaging::record::TopicPartition;
 use serde::Serialize;
-use stores::sql::audit::{Audit, Owed};
+use stores::audit::{Check, Noted, Outside, Settings};
 use stores::sql::outbox::Outbox;
 
 use super::{Name, Shop, consumers};
 
-/// Between two looks at what is on its way.
+/// Between two looks.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
-/// Differences listed of one board.
-const BOARD_MAX: usize = 20;
+/// Records of one read, and how long it may wait for them.
 const READ_MAX: usize = 500;
+const READ_WAIT_MS: u64 = 1_000;
 
-/// What was found. Clean when there are no differences and nothing is on its way.
+/// What was found. Clean when nothing differs and nothing is on its way.
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
     pub clean: bool,
-    /// What must not be.
-    pub differences: Vec<String>,
-    /// What has not arrived yet, so that its effects cannot be judged.
+    /// What has not arrived yet; while there is any, boards are not compared.
     pub pending: Vec<String>,
-    /// What is known and no difference: dead letters, what others wrote.
-    pub notes: Vec<String>,
-    pub orders_checked: u64,
-    pub days_compared: usize,
+    pub differences: u64,
+    pub checks: Vec<Check>,
 }
 
 /// Looks again and again until all is clean, at most for `wait`; the last look's report.
@@ -45,39 +42,40 @@ pub async fn audit(shop: &Shop, wait: Duration) -> anyhow::Result<Report> {
     let until = Instant::now() + wait;
     loop {
         let pending = pending(shop).await?;
-        let report = if pending.is_empty() || Instant::now() >= until {
-            look(shop, pending).await?
-        } else {
-            Report::default()
-        };
-        if report.clean || Instant::now() >= until {
-            return Ok(report);
+        let last = Instant::now() >= until;
+        if pending.is_empty() || last {
+            let report = look(shop, pending).await?;
+            if report.clean || last {
+                return Ok(report);
+            }
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }
 }
 
 async fn look(shop: &Shop, pending: Vec<String>) -> anyhow::Result<Report> {
-    let audit = Audit::new(shop.database.clone());
-    let mut report = Report {
-        differences: audit.sums().await?,
-        ..Report::default()
+    let coupons = shop.features.coupons.audit().await?;
+    let outside = Outside {
+        coupons: &coupons,
+        // A board lacks what is on its way.
+        rankings: pending
+            .is_empty()
+            .then_some(shop.features.rankings.as_ref()),
+        dead: dead_letters(shop).await?,
     };
-    for facts in shop.features.coupons.audit().await? {
-        report.differences.extend(
-            facts
-                .differences()
-                .into_iter()
-                .map(|text| format!("I2 {text}")),
-        );
-    }
-    if pending.is_empty() {
-        events(shop, &audit, &mut report).await?;
-        boards(shop, &mut report).await?;
-    }
-    report.pending = pending;
-    report.clean = report.differences.is_empty() && report.pending.is_empty();
-    Ok(report)
+    let topics = &shop.config.topics;
+    let settings = Settings {
+        data_platform_topic: topics.data_platform_transfer.name.clone(),
+        order_completed_topic: topics.order_completed.name.clone(),
+        ..Settings::default()
+    };
+    let report = stores::audit::run(&shop.database, &outside, &settings).await?;
+    Ok(Report {
+        clean: report.is_clean() && pending.is_empty(),
+        pending,
+        differences: report.differences(),
+        checks: report.checks,
+    })
 }
 
 /// What is on its way: in the outbox, on the topics, in the coupon queue.
@@ -115,118 +113,46 @@ async fn pending(shop: &Shop) -> anyhow::Result<Vec<String>> {
     Ok(pending)
 }
 
-/// Every owed event has a note, or lies in a dead-letter topic, which is said.
-async fn events(shop: &Shop, audit: &Audit, report: &mut Report) -> anyhow::Result<()> {
-    let missing = audit.missing().await?;
-    report.orders_checked = missing.orders;
-    if missing.count == 0 {
-        return Ok(());
-    }
-    let dead = [
-        (
-            FollowUp::Analytics,
-            dead_numbers(shop, Name::Analytics).await?,
-        ),
-        (
-            FollowUp::DataPlatform,
-            dead_numbers(shop, Name::DataPlatform).await?,
-        ),
-    ];
-    let is_dead = |event: &Owed| {
-        let of_step = dead.iter().find(|(step, _)| *step == event.step);
-        of_step.is_some_and(|(_, numbers)| numbers.contains(&event.seq))
-    };
-    for event in &missing.events {
-        let what = if event.of_cancel { "cancel" } else { "sale" };
-        let text = format!(
-            "order {}: its {what} (event {}) for {:?}",
-            event.order, event.seq, event.step
-        );
-        if is_dead(event) {
-            report.notes.push(format!("{text} is dead-lettered"));
-        } else {
-            report.differences.push(format!("I4 {text} had no effect"));
-        }
-    }
-    let listed = missing.events.len() as u64;
-    if missing.count > listed {
-        report.differences.push(format!(
-            "I4 and {} more events had no effect",
-            missing.count - listed
-        ));
-    }
-    Ok(())
-}
-
-/// The numbers of this consumer's dead letters, those of the relay among them.
-async fn dead_numbers(shop: &Shop, name: Name) -> anyhow::Result<HashSet<i64>> {
-    let mut numbers = HashSet::new();
+/// The numbers of events that lie in the dead-letter topics of consumers that leave notes, and of the relay.
+async fn dead_letters(shop: &Shop) -> anyhow::Result<BTreeSet<(Noted, i64)>> {
+    let mut dead = BTreeSet::new();
     let Some(log) = shop.event_log() else {
-        return Ok(numbers);
+        return Ok(dead);
     };
-    let settings = consumers::settings(&shop.config, name);
-    for source in &settings.topics {
-        for topic in [
-            dead_letter_topic(source, &settings.group),
-            messaging::outbox::relay::dead_letter_topic(source),
-        ] {
-            match numbers_of(log.as_ref(), &topic, &mut numbers).await {
-                Ok(()) | Err(Error::UnknownTopic(_)) => {}
-                Err(error) => return Err(error.into()),
+    for (name, noted) in [
+        (Name::Analytics, Noted::Analytics),
+        (Name::DataPlatform, Noted::DataPlatform),
+    ] {
+        let settings = consumers::settings(&shop.config, name);
+        for source in &settings.topics {
+            for topic in [
+                dead_letter_topic(source, &settings.group),
+                relay::dead_letter_topic(source),
+            ] {
+                match numbers_of(log.as_ref(), &topic).await {
+                    Ok(numbers) => dead.extend(numbers.into_iter().map(|seq| (noted, seq))),
+                    // Nobody has served this shop yet.
+                    Err(Error::UnknownTopic(_)) => {}
+                    Err(error) => return Err(error.into()),
+                }
             }
         }
     }
-    Ok(numbers)
+    Ok(dead)
 }
 
-async fn numbers_of(
-    log: &dyn EventLog,
-    topic: &str,
-    numbers: &mut HashSet<i64>,
-) -> Result<(), Error> {
+async fn numbers_of(log: &dyn EventLog, topic: &str) -> Result<Vec<i64>, Error> {
+    let mut numbers = Vec::new();
     for marks in log.watermarks(topic).await? {
         let at = TopicPartition::new(topic, marks.partition);
         let mut next = marks.low;
         while next < marks.high {
-            let records = log.read(&at, next, READ_MAX, 1_000).await?;
+            let records = log.read(&at, next, READ_MAX, READ_WAIT_MS).await?;
             let Some(last) = records.last() else { break };
             next = last.offset + 1;
             let found = records.iter().filter_map(|record| record.headers.text(SEQ));
             numbers.extend(found.filter_map(|text| text.parse::<i64>().ok()));
         }
     }
-    Ok(())
-}
-
-/// Every day's board equals a recount from the orders.
-async fn boards(shop: &Shop, report: &mut Report) -> anyhow::Result<()> {
-    let rankings = &shop.features.rankings;
-    for day in rankings.known_days().await? {
-        let compared = rankings.compare(day, BOARD_MAX).await?;
-        report.days_compared += 1;
-        for one in &compared.differences {
-            report.differences.push(format!(
-                "I6 board of {day}, product {}: {} sold for {}, the orders say {} for {}",
-                one.product,
-                one.found_score,
-                one.found_amount,
-                one.expected_score,
-                one.expected_amount
-            ));
-        }
-        let listed = compared.differences.len() as u64;
-        if compared.different > listed {
-            let more = compared.different - listed;
-            report
-                .differences
-                .push(format!("I6 board of {day}: {more} more products differ"));
-        }
-        if compared.foreign != 0 {
-            report.notes.push(format!(
-                "board of {day}: {} pieces counted from other producers",
-                compared.foreign
-            ));
-        }
-    }
-    Ok(())
+    Ok(numbers)
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use commerce::clock::Clock;
 use commerce::coupon::events::Dress;
 use commerce::coupon::{
-    Coupons, Epochs, IssueHandler, IssueMode, Issuing, Ports, Queue, Scheduler, SchedulerSettings,
-    Settings, Store, WatchSettings,
+    Coupons, Epochs, InlineTopic, IssueHandler, IssueMode, Issuing, Ports, Queue, Scheduler,
+    SchedulerSettings, Settings, Store, WatchSettings,
 };
 use commerce::ids::Allocator;
 use messaging::log::EventLog;
@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use super::features::{Ground, style};
 use super::{Name, Shop, consumers};
-use crate::config::{Config, CouponIssue, Publisher};
+use crate::config::{Config, CouponIssue};
 
 pub struct Adapters {
     sql: Arc<SqlCoupons>,
@@ -85,11 +85,11 @@ pub fn service(
     ))
 }
 
-/// How campaigns created from now on issue. A queue that nobody publishes from would never answer.
+/// How campaigns created from now on issue.
 pub fn issue_mode(config: &Config) -> IssueMode {
     match config.coupon.issue {
-        CouponIssue::Queue if config.publisher() != Publisher::Inline => IssueMode::Queue,
-        _ => IssueMode::Direct,
+        CouponIssue::Queue => IssueMode::Queue,
+        CouponIssue::Direct => IssueMode::Direct,
     }
 }
 
@@ -108,7 +108,12 @@ pub fn issuer(
     )
 }
 
-pub fn scheduler(shop: &Shop, log: Arc<dyn EventLog>) -> Scheduler {
+/// Without a log the places are decided on the spot.
+pub fn scheduler(shop: &Shop) -> Scheduler {
+    let log = shop.event_log().unwrap_or_else(|| {
+        let issuer = Arc::clone(&shop.features.issuer);
+        Arc::new(InlineTopic::new(issuer)) as Arc<dyn EventLog>
+    });
     let config = &shop.config;
     let adapters = &shop.features.coupon_ports;
     let topic = &config.topics.coupon_issue;

@@ -35,7 +35,7 @@ pub struct Features {
     pub ids: Arc<Allocator>,
     pub catalogue: Arc<Catalogue>,
     sales: Arc<Sales>,
-    issuer: Arc<IssueHandler>,
+    pub issuer: Arc<IssueHandler>,
     pub rankings: Arc<Rankings>,
     sales_handler: Arc<dyn Handler>,
     ranking_handler: Arc<dyn Handler>,

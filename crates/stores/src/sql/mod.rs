@@ -3,7 +3,6 @@
 //! The binary connects once a process.
 
 pub mod analytics;
-pub mod audit;
 pub mod catalogue;
 pub mod coupons;
 pub mod dialect;
