@@ -13,8 +13,9 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 use utoipa::ToSchema;
 
-/// Between two questions to a dependency.
+/// Between two questions to a dependency that is there, and to one that is not: its return is to be noticed soon.
 const ASK_EVERY: Duration = Duration::from_secs(1);
+const ASK_AGAIN: Duration = Duration::from_millis(100);
 /// How long a dependency may take to answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
@@ -179,7 +180,8 @@ async fn watch(readiness: Arc<Readiness>, index: usize, dependency: Dependency) 
             Ok(answer) => answer,
             Err(_) => Err(format!("no answer within {} s", ANSWER_WITHIN.as_secs())),
         };
+        let pause = if answer.is_ok() { ASK_EVERY } else { ASK_AGAIN };
         readiness.learn(index, answer);
-        tokio::time::sleep(ASK_EVERY).await;
+        tokio::time::sleep(pause).await;
     }
 }

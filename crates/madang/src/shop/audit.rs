@@ -98,6 +98,8 @@ async fn pending(shop: &Shop) -> anyhow::Result<Vec<String>> {
                 }
                 // Nobody has served this shop yet.
                 Err(Error::UnknownTopic(_)) => {}
+                // It may be back before the wait is over.
+                Err(error) if error.is_transient() => pending.push(format!("the log: {error}")),
                 Err(error) => return Err(error.into()),
             }
         }

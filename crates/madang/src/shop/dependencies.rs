@@ -32,6 +32,19 @@ pub fn dependencies(shop: &Arc<Shop>, roles: &[Role]) -> Vec<Dependency> {
             async move { redis.ping().await.map_err(|error| error.to_string()) }
         }));
     }
+    if roles.contains(&Role::CouponScheduler) {
+        // Its scheduler is what makes the queue ready: a process without one would wait for another process.
+        let coupons = Arc::clone(&shop.features.coupons);
+        all.push(Dependency::new("coupon-queue", false, move || {
+            let coupons = Arc::clone(&coupons);
+            async move {
+                coupons
+                    .queue_ready()
+                    .await
+                    .map_err(|error| error.to_string())
+            }
+        }));
+    }
     if serves && !shop.config.auth.jwks_url.is_empty() {
         let keys = Arc::clone(&shop.issuer_keys);
         all.push(Dependency::new("issuer-keys", false, move || {

@@ -101,7 +101,7 @@ async fn servers_that_are_not_there_are_waited_for_and_named() -> Result<()> {
             .cloned()
             .unwrap_or_default();
         ensure!(
-            all.len() == 3 && all.iter().all(|d| d["detail"].is_string()),
+            all.len() == 4 && all.iter().all(|d| d["detail"].is_string()),
             "{}",
             report.text
         );
@@ -139,7 +139,7 @@ async fn two_processes_start_at_once_on_kafka_and_mariadb() -> Result<()> {
             .iter()
             .map(|d| d["name"].as_str().unwrap_or_default())
             .collect();
-        assert_eq!(names, ["database", "kafka", "redis"]);
+        assert_eq!(names, ["database", "kafka", "redis", "coupon-queue"]);
     }
     for shop in &mut shops {
         assert_eq!(shop.stop().await?, 0, "{}", shop.logs());

@@ -39,7 +39,7 @@ async fn printed(settings: &ShopSettings, topic: &str, arguments: &[&str]) -> Re
             topic,
             "--from-beginning",
             "--idle-exit-ms",
-            "5000",
+            "20000",
         ],
         arguments,
     ]

@@ -72,6 +72,10 @@ async fn check(
         let owed = owed(&tx, db, place, after, settings.page).await?;
         let Some(last) = owed.last() else { break };
         after = last.order;
+        for seq in owed.iter().flat_map(|order| order.not_owed).flatten() {
+            // Had inside the request: a note is as good as none.
+            notes.take(seq);
+        }
         for event in owed.iter().flat_map(Owed::events) {
             check.examined += 1;
             let Some(seq) = event.seq else {
@@ -127,6 +131,8 @@ struct Owed {
     order: i64,
     sale: Option<Option<i64>>,
     cancel: Option<Option<i64>>,
+    /// Numbers of events that it has and does not owe.
+    not_owed: [Option<i64>; 2],
 }
 
 struct Event {
@@ -173,10 +179,13 @@ async fn owed(
     let mut owed = Vec::with_capacity(page as usize);
     for row in tx.query_all_raw(select).await? {
         let is_owed = |column| row.try_get_by::<i32, _>(column).map(|flag| flag == 1);
+        let (sale_owed, cancel_owed) = (is_owed(1)?, is_owed(3)?);
+        let (sale, cancel): (Option<i64>, Option<i64>) = (row.try_get_by(2)?, row.try_get_by(4)?);
         owed.push(Owed {
             order: row.try_get_by(0)?,
-            sale: is_owed(1)?.then_some(row.try_get_by(2)?),
-            cancel: is_owed(3)?.then_some(row.try_get_by(4)?),
+            sale: sale_owed.then_some(sale),
+            cancel: cancel_owed.then_some(cancel),
+            not_owed: [sale.filter(|_| !sale_owed), cancel.filter(|_| !cancel_owed)],
         });
     }
     Ok(owed)

@@ -71,15 +71,12 @@ async fn what_was_answered_survives_a_kill(stage: Stage) {
 
     let shop = stage.settings.start().await.expect("the shop starts again");
     let client = shop.client();
-    for (hand, told) in told.iter().enumerate() {
+    for told in &told {
         let last = told.orders.len().saturating_sub(1) as u64;
         for (key, id) in &told.orders {
-            let n: u64 = key
-                .split('-')
-                .nth(1)
-                .and_then(|n| n.parse().ok())
-                .expect("a number");
-            let user = (hand as u64 + 16 * n + 1) % 1_000 + 1;
+            let part = |i: usize| key.split('-').nth(i).and_then(|n| n.parse::<u64>().ok());
+            let (hand, n) = part(0).zip(part(1)).expect("two numbers");
+            let user = (hand + 16 * n + 1) % 1_000 + 1;
             client
                 .get(&format!("/api/orders/{id}?userId={user}"))
                 .await
