@@ -45,5 +45,10 @@ pub fn install(config: &Config) -> anyhow::Result<Traces> {
         .with(lines)
         .with(filter)
         .init();
+    // A panic is a log line like any other.
+    std::panic::set_hook(Box::new(|panic| {
+        let backtrace = std::backtrace::Backtrace::capture();
+        tracing::error!(%panic, %backtrace, "a task panicked");
+    }));
     Ok(traces)
 }
