@@ -36,6 +36,7 @@ fn settings(config: &Config) -> Settings {
         shards: outbox.shards,
         lease_ms: outbox.lease_ms,
         batch_max: outbox.batch_max,
+        batch_interval_ms: outbox.batch_interval_ms,
         in_flight_batches: outbox.in_flight_batches,
         poll_ms: outbox.poll_ms,
         sweep_ms: outbox.sweep_ms,

@@ -154,6 +154,7 @@ impl Member {
 
     fn start(&mut self, batch: Batch) {
         let partition = batch.partition;
+        let records = batch.records.len();
         let Some(first) = batch.records.first().map(|record| record.offset) else {
             return;
         };
@@ -175,8 +176,15 @@ impl Member {
         let shared = Arc::clone(&self.shared);
         let progress = Arc::clone(&held.progress);
         let generation = held.generation;
+        let stop = held.stop.clone();
+        let next = shared.next_batch_at(records);
         held.worker = Some(self.workers.spawn(async move {
             let end = match AssertUnwindSafe(worker.run()).catch_unwind().await {
+                Ok(End::Settled) => {
+                    // What is settled can be committed meanwhile; a revoke or stop does not wait for this.
+                    stop.run_until_cancelled(tokio::time::sleep_until(next)).await;
+                    End::Settled
+                }
                 Ok(end) => end,
                 Err(_) => {
                     tracing::error!(consumer = shared.settings.name, %partition, "worker panicked, its batch is read again");

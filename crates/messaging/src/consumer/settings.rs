@@ -16,6 +16,9 @@ pub struct Settings {
     pub concurrency: usize,
     /// Records in one batch at most.
     pub batch_max: usize,
+    /// A partition's batches begin at least this far apart, unless the last one was full: under load small batches cost
+    /// more than they bring. The first batch after a pause waits for nothing. 0: never wait.
+    pub batch_interval_ms: u64,
     pub reset: Reset,
     pub retry: Retry,
     /// Waits of everything that is tried again in place: records, batches, publishing, joining the group.
@@ -53,12 +56,13 @@ impl Default for Settings {
             topics: Vec::new(),
             concurrency: 3,
             batch_max: 500,
+            batch_interval_ms: 50,
             reset: Reset::Earliest,
             retry: Retry::InPlace { attempts_max: None },
             backoff: Backoff::default(),
             after_max_ms: 300_000,
             drain_ms: 5_000,
-            commit_interval_ms: 100,
+            commit_interval_ms: 250,
             failure_bytes_max: 32 * 1024,
         }
     }

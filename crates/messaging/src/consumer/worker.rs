@@ -33,6 +33,19 @@ pub(super) struct Shared {
     pub permits: Semaphore,
 }
 
+impl Shared {
+    /// When the batch after one of so many records may begin, if that one begins now.
+    pub fn next_batch_at(&self, records: usize) -> Instant {
+        let full = records >= self.settings.batch_max;
+        let apart_ms = if full {
+            0
+        } else {
+            self.settings.batch_interval_ms
+        };
+        Instant::now() + Duration::from_millis(apart_ms)
+    }
+}
+
 /// How a worker ended.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum End {

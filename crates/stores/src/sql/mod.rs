@@ -9,6 +9,7 @@ pub mod dialect;
 pub mod error;
 pub mod idempotency;
 pub mod ids;
+mod nodelay;
 pub mod notes;
 pub mod orders;
 pub mod outbox;
@@ -56,7 +57,7 @@ impl Default for Settings {
         Self {
             url: "sqlite://madang-data/madang.db".into(),
             connections_max: 8,
-            writer_connections_max: 4,
+            writer_connections_max: 16,
             acquire_timeout_ms: 5_000,
             statement_cache: 2_048,
             attempts_max: 8,
@@ -192,12 +193,14 @@ fn open_mysql(
     let options = options
         .statement_cache_capacity(settings.statement_cache)
         .disable_statement_logging();
+    let port = options.get_port();
     let pool = |connections| {
         MySqlPoolOptions::new()
             .max_connections(connections)
             .acquire_timeout(acquire)
-            .after_connect(|connection, _| {
+            .after_connect(move |connection, _| {
                 Box::pin(async move {
+                    nodelay::set_on_connections_to(port);
                     // Plain reads of REPEATABLE READ lose updates; rows that matter are locked by name.
                     connection
                         .execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")

@@ -18,6 +18,9 @@ pub struct Settings {
     pub lease_ms: u64,
     /// Rows in one batch at most.
     pub batch_max: u32,
+    /// A shard is read at most this often while its batches are not full: many small batches cost more than they bring.
+    /// The first row after a pause waits for nothing. 0: never wait.
+    pub batch_interval_ms: u64,
     /// Batches of one shard on their way at once, at least 1.
     pub in_flight_batches: usize,
     /// Rows that nobody announced (other processes wrote them) are looked for this often.
@@ -44,6 +47,7 @@ impl Default for Settings {
             shards: 4,
             lease_ms: 30_000,
             batch_max: 500,
+            batch_interval_ms: 10,
             in_flight_batches: 4,
             poll_ms: 100,
             sweep_ms: 1_000,

@@ -52,6 +52,8 @@ pub(super) struct Shard {
     pub(super) overflowing: bool,
     pub(super) failures: u32,
     pub(super) not_before: Instant,
+    /// The shard is not read before this, for batches of a worthwhile size.
+    next_read: Instant,
     pub(super) published: u64,
 }
 
@@ -75,6 +77,7 @@ impl Shard {
             overflowing: false,
             failures: 0,
             not_before: now,
+            next_read: now,
             published: 0,
         }
     }
@@ -115,6 +118,8 @@ impl Shard {
 
     pub async fn once(mut self) -> Result<u64, Error> {
         while matches!(self.turn().await?, Turn::Busy) || !self.at_end {
+            // What a single pass finds is not worth waiting for.
+            self.next_read = Instant::now();
             if self.lease.is_none() {
                 return Ok(0);
             }
@@ -162,7 +167,7 @@ impl Shard {
             self.moved = false;
             self.swept = now;
         }
-        if self.at_end || !self.may_publish(now) {
+        if self.at_end || !self.may_publish(now) || now < self.next_read {
             return Ok(Turn::Idle);
         }
         self.read().await?;
@@ -252,12 +257,17 @@ impl Shard {
 
     async fn read(&mut self) -> Result<(), Error> {
         let limit = self.shared.settings.batch_max.max(1);
+        let asked = Instant::now();
         let rows = self
             .shared
             .store
             .head(self.shard, self.cursor, limit)
             .await?;
         self.at_end = rows.len() < limit as usize;
+        if self.at_end {
+            let apart = Duration::from_millis(self.shared.settings.batch_interval_ms);
+            self.next_read = asked + apart;
+        }
         self.cursor = rows.last().map(|row| row.id).or(self.cursor);
         let now = Instant::now();
         let rows: Vec<Row> = rows
@@ -325,10 +335,11 @@ impl Shard {
         let settings = &self.shared.settings;
         let now = Instant::now();
         let full = self.in_flight.len() >= settings.in_flight_batches.max(1);
-        // In a backoff, or with no room for a batch, neither a wake nor a poll helps.
-        let blocked = full || self.not_before > now;
-        let work = match (self.not_before > now, full) {
-            (true, _) => self.not_before,
+        // In a backoff, too soon, or with no room for a batch, neither a wake nor a poll helps.
+        let not_before = self.not_before.max(self.next_read);
+        let blocked = full || not_before > now;
+        let work = match (not_before > now, full) {
+            (true, _) => not_before,
             (false, true) => self.sweep_at(),
             (false, false) => now + Duration::from_millis(settings.poll_ms.max(1)),
         };
