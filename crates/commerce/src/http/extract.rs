@@ -2,12 +2,14 @@
 //! Handlers take these as arguments and see only valid input.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use axum::body::to_bytes;
+use axum::body::{Body as HttpBody, BodyDataStream};
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
-use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
+use futures::StreamExt;
 use serde::de::DeserializeOwned;
 
 use super::{Caller, Gate, Problem, idempotency};
@@ -127,17 +129,9 @@ impl<S: Send + Sync, T: Body> FromRequest<S> for Command<T> {
                 format!("the body may hold {} bytes at most", gate.body_max_bytes),
             )
         };
-        let announced = parts
-            .headers
-            .get(CONTENT_LENGTH)
-            .and_then(|v| v.to_str().ok())
-            .and_then(|v| v.parse::<usize>().ok());
-        if announced.is_some_and(|length| length > gate.body_max_bytes) {
-            return Err(too_large());
-        }
-        let bytes = to_bytes(body, gate.body_max_bytes)
-            .await
-            .map_err(|_| too_large())?;
+        let bytes = read_body(body, gate.body_max_bytes)
+            .await?
+            .ok_or_else(too_large)?;
         let value = T::read(&parts, &bytes)?;
         let claim = idempotency::claim(&gate, &caller, &parts, &bytes)?;
         Ok(Self {
@@ -145,6 +139,40 @@ impl<S: Send + Sync, T: Body> FromRequest<S> for Command<T> {
             value,
             claim,
         })
+    }
+}
+
+/// How much is read of a body that is too large, and for how long, before it is answered: a client that is still sending when
+/// the connection is closed may never see the answer.
+const DISCARDED_MAX_BYTES: usize = 8 * 1024 * 1024;
+const DISCARD_WITHIN: Duration = Duration::from_secs(1);
+
+/// The body; `None` where it holds more than `max_bytes`.
+async fn read_body(body: HttpBody, max_bytes: usize) -> Result<Option<Bytes>, Problem> {
+    let mut chunks = body.into_data_stream();
+    let mut read = BytesMut::new();
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk.map_err(|_| {
+            let detail = "the body did not arrive whole";
+            Problem::new(400, "incomplete-body", detail)
+        })?;
+        if read.len() + chunk.len() > max_bytes {
+            // Whether all of it came in time makes no difference.
+            let _ = tokio::time::timeout(DISCARD_WITHIN, discard(chunks)).await;
+            return Ok(None);
+        }
+        read.extend_from_slice(&chunk);
+    }
+    Ok(Some(read.freeze()))
+}
+
+async fn discard(mut chunks: BodyDataStream) {
+    let mut seen = 0;
+    while let Some(Ok(chunk)) = chunks.next().await {
+        seen += chunk.len();
+        if seen > DISCARDED_MAX_BYTES {
+            return;
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 use std::net::SocketAddr;
 
+use commerce::coupon::IssueMode;
 use commerce::page::PageRequest;
 
 use crate::auth::{Claims, sign};
@@ -35,6 +36,15 @@ pub async fn fill_if_empty(shop: &Shop) -> anyhow::Result<bool> {
     }
     shop::fill(shop, &FILL).await?;
     Ok(true)
+}
+
+/// Whether the queue knows the first campaign: until then a join is told to come back. Direct campaigns have no queue.
+pub async fn coupons_known(shop: &Shop) -> anyhow::Result<bool> {
+    let campaigns = shop.features.coupons.audit().await?;
+    let unknown = campaigns
+        .first()
+        .is_some_and(|first| first.issue_mode == IssueMode::Queue && first.last.is_none());
+    Ok(!unknown)
 }
 
 /// What to open and what to paste.

@@ -20,6 +20,8 @@ use crate::{auth, telemetry};
 
 /// From the signal to the end of the process at most.
 const STOP_WITHIN: Duration = Duration::from_secs(9);
+/// Between two looks at whether all is ready.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 const SCHEMA: &str = "the database's schema";
 const TOPICS: &str = "the topics";
 
@@ -110,7 +112,7 @@ impl Start<'_> {
         let Some(opened) = self.cancel.run_until_cancelled(self.open()).await else {
             return Ok(());
         };
-        opened?;
+        let filled = opened?;
         let (early, late): (Vec<_>, Vec<_>) =
             roles.iter().cloned().partition(|role| !role.moves_events());
         let late = async {
@@ -128,13 +130,14 @@ impl Start<'_> {
             roles::run(self.shop, &late, self.cancel).await
         };
         let early = roles::run(self.shop, &early, self.cancel);
+        let welcome = self.cancel.run_until_cancelled(self.welcome(filled));
         // Each ends by itself once the other has failed: a failure cancels.
-        let (early, late) = tokio::join!(early, late);
-        early.and(late)
+        let (early, late, welcomed) = tokio::join!(early, late, welcome);
+        early.and(late).and(welcomed.unwrap_or(Ok(())))
     }
 
-    /// The schema, the demo's goods, and then the doors.
-    async fn open(&self) -> anyhow::Result<()> {
+    /// The schema, the demo's goods, and then the doors; whether the shop was filled.
+    async fn open(&self) -> anyhow::Result<bool> {
         shop::migrate(self.shop).await?;
         let filled = match self.demo {
             Some(_) => demo::fill_if_empty(self.shop).await?,
@@ -142,10 +145,19 @@ impl Start<'_> {
         };
         self.readiness.done(SCHEMA);
         self.edge.open();
-        if let Some(address) = self.demo {
-            let text = demo::welcome(&self.shop.config, address, filled)?;
-            std::io::stdout().write_all(text.as_bytes())?;
+        Ok(filled)
+    }
+
+    /// Tells a newcomer what to try, once it will work.
+    async fn welcome(&self, filled: bool) -> anyhow::Result<()> {
+        let Some(address) = self.demo else {
+            return Ok(());
+        };
+        while !self.readiness.report().is_ready() || !demo::coupons_known(self.shop).await? {
+            tokio::time::sleep(LOOK_EVERY).await;
         }
+        let text = demo::welcome(&self.shop.config, address, filled)?;
+        std::io::stdout().write_all(text.as_bytes())?;
         Ok(())
     }
 }
