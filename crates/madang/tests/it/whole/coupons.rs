@@ -4,7 +4,7 @@ use anyhow::ensure;
 use serde_json::{Value, json};
 use testkit::{Client, eventually};
 
-use super::stage::{PATIENCE, Stage, coupon_result};
+use super::stage::{PATIENCE, Stage, coupon_result, join};
 use crate::on_both;
 
 on_both!(
@@ -24,12 +24,6 @@ async fn campaign(client: &Client, quota: u32, from_hours: i64, to_hours: i64) -
         .unwrap()
         .expect(201);
     created.json["id"].as_u64().expect("an id")
-}
-
-async fn join(client: &Client, coupon: u64, user: u64) -> testkit::Response {
-    // Old clients send an empty JSON object and the user in the query.
-    let path = format!("/api/coupons/{coupon}/issue?userId={user}");
-    client.post(&path, &json!({})).await.expect("an answer")
 }
 
 async fn joiners_get_places_and_results(stage: Stage) {

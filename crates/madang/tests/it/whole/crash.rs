@@ -39,6 +39,7 @@ async fn shopper(client: Client, hand: u64, answered: Arc<AtomicU64>) -> Told {
         }
         let path = format!("/api/coupons/1/issue?userId={user}");
         match client.post(&path, &json!({})).await {
+            Ok(answer) if answer.status == 503 => {}
             Ok(answer) => {
                 let place = answer.expect(202).json["queuePosition"]
                     .as_u64()

@@ -3,11 +3,10 @@
 use std::collections::BTreeMap;
 
 use anyhow::ensure;
-use serde_json::json;
 use testkit::{Client, eventually};
 use tokio::task::JoinSet;
 
-use super::stage::{PATIENCE, Stage, coupon_result, one_line};
+use super::stage::{PATIENCE, Stage, coupon_result, join, one_line};
 use crate::on_both;
 
 on_both!(first_come_first_served_while_orders_pour_in);
@@ -84,8 +83,7 @@ where
 
 /// The place, or none when told that it is sold out.
 async fn join_once(client: Client, user: u64) -> Option<u64> {
-    let path = format!("/api/coupons/1/issue?userId={user}");
-    let answer = client.post(&path, &json!({})).await.expect("an answer");
+    let answer = join(&client, 1, user).await;
     match answer.status {
         202 => answer.json["queuePosition"].as_u64(),
         409 => {

@@ -1,9 +1,8 @@
 //! The roles as processes of their own on the same services: two of api and consumers, one relay, one scheduler.
 
-use serde_json::json;
 use testkit::{ShopProcess, eventually};
 
-use super::stage::{PATIENCE, Stage, coupon_result, one_line};
+use super::stage::{PATIENCE, Stage, coupon_result, join, one_line};
 
 async fn role(stage: &Stage, role: &str) -> ShopProcess {
     stage
@@ -42,8 +41,7 @@ async fn roles_apart_on_kafka_mysql_redis() {
                 .await
                 .unwrap();
             assert_eq!(order.status, 201, "{}", order.text);
-            let path = format!("/api/coupons/1/issue?userId={n}");
-            let joined = client.post(&path, &json!({})).await.unwrap();
+            let joined = join(&client, 1, n).await;
             assert!(matches!(joined.status, 202 | 409), "{}", joined.text);
             (n, joined.status == 202)
         });

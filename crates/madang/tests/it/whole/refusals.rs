@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use testkit::Client;
 
-use super::stage::{PATIENCE, Stage, balance, coupon_result, one_line};
+use super::stage::{PATIENCE, Stage, balance, coupon_result, join, one_line};
 use crate::on_both;
 use testkit::eventually;
 
@@ -60,14 +60,7 @@ async fn refused_orders_say_why_and_change_nothing(stage: Stage) {
 
 async fn held_coupon(client: &Client, campaign: &Value, user: u64) -> i64 {
     let id = campaign["id"].as_u64().expect("the campaign's id");
-    client
-        .post(
-            &format!("/api/coupons/{id}/issue?userId={user}"),
-            &json!({}),
-        )
-        .await
-        .unwrap()
-        .expect(202);
+    join(client, id, user).await.expect(202);
     let result = eventually(PATIENCE, "the coupon is issued", async || {
         coupon_result(client, id, user).await
     })

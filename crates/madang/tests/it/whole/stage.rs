@@ -2,11 +2,11 @@
 //! It starts nothing by itself but its Redis; the test starts the shop. Used by every test of this folder.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
-use testkit::{Client, Finished, Redis, ShopProcess, ShopSettings, eventually, shared};
+use testkit::{Client, Finished, Redis, Response, ShopProcess, ShopSettings, eventually, shared};
 
 /// How long a broken run may take before a wait gives up.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -173,6 +173,21 @@ pub async fn balance(client: &Client, user: u64) -> i64 {
         .json["balance"]
         .as_i64()
         .expect("a number")
+}
+
+/// A join's answer. While the queue of a campaign is being made ready joins are told 503 with Retry-After: those are asked again.
+pub async fn join(client: &Client, coupon: u64, user: u64) -> Response {
+    // Old clients send an empty JSON object and the user in the query.
+    let path = format!("/api/coupons/{coupon}/issue?userId={user}");
+    let until = Instant::now() + PATIENCE;
+    loop {
+        let answer = client.post(&path, &json!({})).await.expect("an answer");
+        let later = answer.status == 503 && !answer.header("retry-after").is_empty();
+        if !later || Instant::now() >= until {
+            return answer;
+        }
+        tokio::task::yield_now().await;
+    }
 }
 
 /// The status answer of a joiner once it is final.
