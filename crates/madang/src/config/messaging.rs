@@ -144,6 +144,8 @@ pub struct Outbox {
     pub poll_ms: u64,
     pub sweep_ms: u64,
     pub drain_ms: u64,
+    pub handed_max: usize,
+    pub delete_interval_ms: u64,
     pub held_max: usize,
     pub depth_ms: u64,
 }

@@ -40,6 +40,7 @@ fn settings(config: &Config) -> Settings {
         in_flight_batches: outbox.in_flight_batches,
         poll_ms: outbox.poll_ms,
         sweep_ms: outbox.sweep_ms,
+        delete_interval_ms: outbox.delete_interval_ms,
         drain_ms: outbox.drain_ms,
         depth_ms: outbox.depth_ms,
         held_max: outbox.held_max,

@@ -58,7 +58,7 @@ impl Shop {
             .context("cannot open the database (setting database.url)")?;
         let log = log::open(&config, &database)?;
         let redis = open_redis(&config)?;
-        let wake = Wake::new(config.outbox.shards);
+        let wake = Wake::new(config.outbox.shards, config.outbox.handed_max);
         let features = features::build(&Ground {
             config: &config,
             database: &database,

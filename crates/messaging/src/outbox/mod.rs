@@ -4,6 +4,8 @@
 
 pub mod relay;
 
+use std::collections::HashSet;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use uuid::Uuid;
@@ -45,6 +47,17 @@ pub struct Lease {
     pub until_us: i64,
 }
 
+/// A look at a shard.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Page {
+    /// In order of id.
+    pub rows: Vec<Row>,
+    /// The last row that was looked at, among `rows` or passed over; `None` when there was none.
+    pub last: Option<Uuid>,
+    /// Nothing lay beyond `last` when it was looked at.
+    pub end: bool,
+}
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Depth {
     pub rows: u64,
@@ -69,8 +82,15 @@ pub trait Store: Send + Sync + 'static {
     /// Gives the shard up at once, if the lease still holds.
     async fn release(&self, lease: &Lease) -> Result<(), Error>;
 
-    /// Rows of the shard in order of id, after `after` (from the head when `None`), at most `limit`.
-    async fn head(&self, shard: i32, after: Option<Uuid>, limit: u32) -> Result<Vec<Row>, Error>;
+    /// Looks at the shard's rows in order of id, after `after` (from the head when `None`), at most at `limit` (at least 1),
+    /// and passes over those in `except`.
+    async fn head(
+        &self,
+        shard: i32,
+        after: Option<Uuid>,
+        limit: u32,
+        except: &HashSet<Uuid>,
+    ) -> Result<Page, Error>;
 
     /// Deletes exactly these rows if the lease still holds.
     async fn delete(&self, lease: &Lease, ids: &[Uuid]) -> Result<(), Error>;

@@ -1,11 +1,11 @@
 //! An outbox in memory whose failures and leases a test scripts. Its clock is tokio's.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use messaging::outbox::{Depth, Error, Lease, Row, Store};
+use messaging::outbox::{Depth, Error, Lease, Page, Row, Store};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -151,7 +151,13 @@ impl Store for FakeStore {
         Ok(())
     }
 
-    async fn head(&self, shard: i32, after: Option<Uuid>, limit: u32) -> Result<Vec<Row>, Error> {
+    async fn head(
+        &self,
+        shard: i32,
+        after: Option<Uuid>,
+        limit: u32,
+        except: &HashSet<Uuid>,
+    ) -> Result<Page, Error> {
         tokio::time::sleep(Duration::from_millis(1)).await;
         self.call("head")?;
         let state = self.state.lock();
@@ -161,10 +167,13 @@ impl Store for FakeStore {
             std::ops::Bound::Excluded(from),
             std::ops::Bound::Included(to),
         ));
-        Ok(rows
-            .map(|(_, row)| row.clone())
-            .take(limit as usize)
-            .collect())
+        let looked_at: Vec<&Row> = rows.map(|(_, row)| row).take(limit as usize).collect();
+        let wanted = looked_at.iter().filter(|row| !except.contains(&row.id));
+        Ok(Page {
+            rows: wanted.map(|row| (*row).clone()).collect(),
+            last: looked_at.last().map(|row| row.id),
+            end: looked_at.len() < limit as usize,
+        })
     }
 
     async fn delete(&self, lease: &Lease, ids: &[Uuid]) -> Result<(), Error> {

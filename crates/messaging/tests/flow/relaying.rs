@@ -23,7 +23,7 @@ pub fn settings() -> Settings {
 }
 
 pub fn relay(log: &Arc<FakeLog>, store: &Arc<FakeStore>, settings: Settings) -> Relay {
-    let wake = Wake::new(settings.shards);
+    let wake = Wake::new(settings.shards, 1_000);
     Relay::new(
         Arc::new(Handle(Arc::clone(log))),
         Arc::clone(store) as _,
@@ -74,7 +74,7 @@ async fn once_over_everything_in_order_and_nothing_is_left() {
 async fn rows_that_are_announced_late_or_never_go_out() {
     let log = FakeLog::new(&[("a", 1)]);
     let store = FakeStore::with([]);
-    let wake = Wake::new(1);
+    let wake = Wake::new(1, 1_000);
     let late = row(0);
     let relay = Relay::new(
         Arc::new(Handle(Arc::clone(&log))),
@@ -84,7 +84,7 @@ async fn rows_that_are_announced_late_or_never_go_out() {
     );
     let (cancel, running) = start(relay);
     store.write((1..20).map(row));
-    wake.shards([0]);
+    wake.all();
     until("what was announced is out", || {
         values(&log, "a").len() == 19
     })

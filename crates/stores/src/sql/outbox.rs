@@ -2,8 +2,10 @@
 //! Leases live in a side table, so that rows are only ever inserted and deleted.
 //! Order and other stores call `insert_rows`; the relay holds an `Outbox`.
 
+use std::collections::HashSet;
+
 use async_trait::async_trait;
-use messaging::outbox::{Depth, Error as OutboxError, Lease, Row, Store};
+use messaging::outbox::{Depth, Error as OutboxError, Lease, Page, Row, Store};
 use sea_orm::{ConnectionTrait, QueryResult, Value};
 use uuid::Uuid;
 
@@ -12,8 +14,8 @@ use super::{AsSqlError, Database, Dialect, Error, Transaction, within};
 
 /// Rows an INSERT statement.
 const INSERT_MAX: usize = 128;
-/// Ids a DELETE statement.
-const DELETE_MAX: usize = 512;
+/// Ids a statement that names rows.
+const IDS_MAX: usize = 512;
 const COLUMNS: &str =
     "shard, id, aggregatetype, aggregateid, type, payload, headers, seq, traceparent, created_us";
 const COLUMN_COUNT: usize = 10;
@@ -82,15 +84,65 @@ impl Outbox {
         Self { db }
     }
 
-    async fn read(&self, shard: i32, after: Option<Uuid>, limit: u32) -> Result<Vec<Row>, Error> {
-        let after = after.map(|id| id.to_string()).unwrap_or_default();
-        let sql =
-            format!("SELECT {COLUMNS} FROM outbox WHERE shard = ? AND id > ? ORDER BY id LIMIT ?");
-        let statement = self
-            .db
-            .statement(sql, vec![shard.into(), after.into(), limit.into()]);
-        let rows = self.db.reader().query_all_raw(statement).await?;
-        rows.iter().map(row_of).collect()
+    /// Where nothing is to be passed over one statement is enough; else the ids come first, and only rows that are wanted follow.
+    async fn read(
+        &self,
+        shard: i32,
+        after: Option<Uuid>,
+        limit: u32,
+        except: &HashSet<Uuid>,
+    ) -> Result<Page, Error> {
+        let from = |columns: &str| {
+            let sql = format!(
+                "SELECT {columns} FROM outbox WHERE shard = ? AND id > ? ORDER BY id LIMIT ?"
+            );
+            let after = after.map(|id| id.to_string()).unwrap_or_default();
+            self.db
+                .statement(sql, vec![shard.into(), after.into(), limit.into()])
+        };
+        let page = |looked_at: usize, last: Option<Uuid>, rows: Vec<Row>| Page {
+            rows,
+            last,
+            end: looked_at < limit as usize,
+        };
+        let reader = self.db.reader();
+        if except.is_empty() {
+            let found = reader.query_all_raw(from(COLUMNS)).await?;
+            let rows: Vec<Row> = found.iter().map(row_of).collect::<Result<_, _>>()?;
+            return Ok(page(rows.len(), rows.last().map(|row| row.id), rows));
+        }
+        let found = reader.query_all_raw(from("id")).await?;
+        let ids = found
+            .iter()
+            .map(|row| uuid(&row.try_get_by::<String, _>(0)?));
+        let ids: Vec<Uuid> = ids.collect::<Result<_, _>>()?;
+        let wanted: Vec<Uuid> = ids
+            .iter()
+            .copied()
+            .filter(|id| !except.contains(id))
+            .collect();
+        let rows = self.rows(shard, &wanted).await?;
+        Ok(page(ids.len(), ids.last().copied(), rows))
+    }
+
+    async fn rows(&self, shard: i32, ids: &[Uuid]) -> Result<Vec<Row>, Error> {
+        let mut rows = Vec::with_capacity(ids.len());
+        for chunk in ids.chunks(IDS_MAX) {
+            let ids = padded(chunk);
+            let sql = format!(
+                "SELECT {COLUMNS} FROM outbox{} WHERE shard = ? AND id IN ({}) ORDER BY id",
+                self.db.dialect().force_primary(),
+                list(ids.len())
+            );
+            let values = std::iter::once(shard.into())
+                .chain(ids.iter().map(|id| Value::from(id.to_string())))
+                .collect();
+            let statement = self.db.statement(sql, values);
+            for row in self.db.reader().query_all_raw(statement).await? {
+                rows.push(row_of(&row)?);
+            }
+        }
+        Ok(rows)
     }
 
     async fn count(&self) -> Result<Depth, Error> {
@@ -115,15 +167,18 @@ impl Outbox {
     }
 }
 
+fn uuid(text: &str) -> Result<Uuid, Error> {
+    text.parse()
+        .map_err(|e| Error::Other(format!("outbox id {text}: {e}")))
+}
+
 fn row_of(row: &QueryResult) -> Result<Row, Error> {
     let id: String = row.try_get_by(1)?;
     let payload: String = row.try_get_by(5)?;
     let headers: Option<String> = row.try_get_by(6)?;
     Ok(Row {
         shard: row.try_get_by(0)?,
-        id: id
-            .parse()
-            .map_err(|e| Error::Other(format!("outbox id {id}: {e}")))?,
+        id: uuid(&id)?,
         topic: row.try_get_by(2)?,
         key: row.try_get_by(3)?,
         kind: row.try_get_by(4)?,
@@ -249,7 +304,7 @@ async fn delete_held(
     if tx.query_one_raw(d.statement(sql, values)).await?.is_none() {
         return Err(Trouble::Fenced);
     }
-    for chunk in ids.chunks(DELETE_MAX) {
+    for chunk in ids.chunks(IDS_MAX) {
         let ids = padded(chunk);
         let sql = format!(
             "{} WHERE shard = ? AND id IN ({})",
@@ -301,8 +356,10 @@ impl Store for Outbox {
         shard: i32,
         after: Option<Uuid>,
         limit: u32,
-    ) -> Result<Vec<Row>, OutboxError> {
-        self.read(shard, after, limit).await.map_err(unavailable)
+        except: &HashSet<Uuid>,
+    ) -> Result<Page, OutboxError> {
+        let page = self.read(shard, after, limit.max(1), except).await;
+        page.map_err(unavailable)
     }
 
     async fn delete(&self, lease: &Lease, ids: &[Uuid]) -> Result<(), OutboxError> {

@@ -3,6 +3,7 @@
 //! The binary runs one in the relay role; stores wake it.
 
 mod mapping;
+mod sending;
 mod settings;
 mod settling;
 mod shard;

@@ -18,7 +18,7 @@ pub struct Settings {
     pub lease_ms: u64,
     /// Rows in one batch at most.
     pub batch_max: u32,
-    /// A shard is read at most this often while its batches are not full: many small batches cost more than they bring.
+    /// A shard's batches begin at most this often while they are not full: many small batches cost more than they bring.
     /// The first row after a pause waits for nothing. 0: never wait.
     pub batch_interval_ms: u64,
     /// Batches of one shard on their way at once, at least 1.
@@ -27,6 +27,8 @@ pub struct Settings {
     pub poll_ms: u64,
     /// Each shard is read from its head this often, for rows that were committed late.
     pub sweep_ms: u64,
+    /// Acknowledged rows are deleted together, this long after the first of them at most. After a crash they are sent again.
+    pub delete_interval_ms: u64,
     /// How long batches on their way may take when the relay stops.
     pub drain_ms: u64,
     /// How often the depth gauges are read.
@@ -51,6 +53,7 @@ impl Default for Settings {
             in_flight_batches: 4,
             poll_ms: 100,
             sweep_ms: 1_000,
+            delete_interval_ms: 100,
             drain_ms: 5_000,
             depth_ms: 5_000,
             held_max: 10_000,

@@ -70,12 +70,14 @@ impl Shard {
     }
 
     fn acknowledge(&mut self, row: &Row, dead: bool) {
+        if self.acknowledged.is_empty() {
+            self.acknowledged_at = Instant::now();
+        }
         self.acknowledged.push(row.id);
         self.refused.remove(&row.id);
         if !self.missing_topics.is_empty() {
             self.missing_topics.remove(&row.topic);
         }
-        self.moved = true;
         self.published += 1;
         let outcome = if dead { "dead" } else { "published" };
         counter!("madang_outbox_published_total", "topic" => row.topic.clone(), "outcome" => outcome).increment(1);

@@ -1,4 +1,4 @@
-//! One shard of the outbox in the hands of one relay: lease, read ahead, publish, delete.
+//! One shard of the outbox in the hands of one relay: lease, send, delete. What is sent next is found in `sending`.
 //! One task owns it and does one store call at a time; only publishing runs beside it.
 //! Stops publishing well before its lease could have gone to another.
 
@@ -9,15 +9,13 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
-use metrics::histogram;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::Shared;
 use super::settling::{Refused, Sent};
-use super::{Shared, mapping};
-use crate::outbox::{Error, Lease, Row};
-use crate::record::Outgoing;
+use crate::outbox::{Error, Lease};
 
 enum Turn {
     /// There may be more to do at once.
@@ -40,20 +38,22 @@ pub(super) struct Shard {
     /// The last page was the shard's end.
     pub(super) at_end: bool,
     swept: Instant,
-    /// Something was published since the last sweep.
-    pub(super) moved: bool,
-    in_flight: FuturesUnordered<BoxFuture<'static, Sent>>,
+    /// When the table is read though nobody has said that it holds something.
+    pub(super) poll_at: Instant,
+    pub(super) in_flight: FuturesUnordered<BoxFuture<'static, Sent>>,
     /// Rows on their way, or acknowledged and not deleted yet.
     pub(super) known: HashSet<Uuid>,
     pub(super) acknowledged: Vec<Uuid>,
+    /// When the first of these came back.
+    pub(super) acknowledged_at: Instant,
     pub(super) refused: HashMap<Uuid, Refused>,
     pub(super) missing_topics: HashMap<String, Refused>,
     /// More rows are refused than can be remembered.
     pub(super) overflowing: bool,
     pub(super) failures: u32,
     pub(super) not_before: Instant,
-    /// The shard is not read before this, for batches of a worthwhile size.
-    next_read: Instant,
+    /// No batch begins before this, for batches of a worthwhile size.
+    pub(super) next_batch: Instant,
     pub(super) published: u64,
 }
 
@@ -68,16 +68,17 @@ impl Shard {
             cursor: None,
             at_end: false,
             swept: now,
-            moved: false,
+            poll_at: now,
             in_flight: FuturesUnordered::new(),
             known: HashSet::new(),
             acknowledged: Vec::new(),
+            acknowledged_at: now,
             refused: HashMap::new(),
             missing_topics: HashMap::new(),
             overflowing: false,
             failures: 0,
             not_before: now,
-            next_read: now,
+            next_batch: now,
             published: 0,
         }
     }
@@ -119,14 +120,14 @@ impl Shard {
     pub async fn once(mut self) -> Result<u64, Error> {
         while matches!(self.turn().await?, Turn::Busy) || !self.at_end {
             // What a single pass finds is not worth waiting for.
-            self.next_read = Instant::now();
+            self.next_batch = Instant::now();
             if self.lease.is_none() {
                 return Ok(0);
             }
             if self.failures > 0 {
                 break;
             }
-            if self.in_flight.len() >= self.shared.settings.in_flight_batches.max(1)
+            if self.is_full()
                 && let Some(sent) = self.in_flight.next().await
             {
                 self.settle(sent);
@@ -138,6 +139,7 @@ impl Shard {
 
     /// Lets what is on its way come back, deletes what was acknowledged, gives the lease up.
     async fn finish(&mut self) -> Result<(), Error> {
+        self.shared.wake.relayed(self.shard, false);
         let deadline = Instant::now() + Duration::from_millis(self.shared.settings.drain_ms);
         while let Ok(Some(sent)) = tokio::time::timeout_at(deadline, self.in_flight.next()).await {
             self.settle(sent);
@@ -156,18 +158,27 @@ impl Shard {
         while let Some(Some(sent)) = self.in_flight.next().now_or_never() {
             self.settle(sent);
         }
-        self.delete().await?;
         let now = Instant::now();
-        let idle = self.in_flight.is_empty() && self.at_end;
-        let due = now >= self.sweep_at() && (self.at_end || !self.overflowing);
-        if due || (idle && self.moved) {
+        if self.delete_at().is_some_and(|at| now >= at) {
+            self.delete().await?;
+        }
+        let now = Instant::now();
+        if now >= self.sweep_at() && (self.at_end || !self.overflowing) {
             self.overflowing = false;
             self.cursor = None;
             self.at_end = false;
-            self.moved = false;
             self.swept = now;
         }
-        if self.at_end || !self.may_publish(now) || now < self.next_read {
+        if now >= self.poll_at || self.shared.wake.more_in_table(self.shard) {
+            self.at_end = false;
+        }
+        if !self.may_publish(now) || now < self.next_batch {
+            return Ok(Turn::Idle);
+        }
+        if self.send_handed() {
+            return Ok(Turn::Busy);
+        }
+        if self.at_end {
             return Ok(Turn::Idle);
         }
         self.read().await?;
@@ -178,9 +189,12 @@ impl Shard {
         self.swept + Duration::from_millis(self.shared.settings.sweep_ms)
     }
 
+    fn is_full(&self) -> bool {
+        self.in_flight.len() >= self.shared.settings.in_flight_batches.max(1)
+    }
+
     fn may_publish(&self, now: Instant) -> bool {
-        let settings = &self.shared.settings;
-        self.in_flight.len() < settings.in_flight_batches.max(1)
+        !self.is_full()
             && now >= self.not_before
             && self.publish_until().is_some_and(|until| now < until)
     }
@@ -189,6 +203,32 @@ impl Shard {
     pub(super) fn publish_until(&self) -> Option<Instant> {
         let half = Duration::from_millis(self.shared.settings.lease_ms / 2);
         self.lease.as_ref().map(|(_, asked)| *asked + half)
+    }
+
+    /// When acknowledged rows are deleted: together, and soon.
+    fn delete_at(&self) -> Option<Instant> {
+        let settings = &self.shared.settings;
+        let wait = match self.acknowledged.len() {
+            0 => return None,
+            many if many >= settings.batch_max as usize => Duration::ZERO,
+            _ => Duration::from_millis(settings.delete_interval_ms),
+        };
+        Some(self.acknowledged_at + wait)
+    }
+
+    /// Deletes exactly what was acknowledged. Until that has worked the rows are known, so that they are not sent again.
+    async fn delete(&mut self) -> Result<(), Error> {
+        let Some((lease, _)) = &self.lease else {
+            return Ok(());
+        };
+        if self.acknowledged.is_empty() {
+            return Ok(());
+        }
+        self.shared.store.delete(lease, &self.acknowledged).await?;
+        for id in self.acknowledged.drain(..) {
+            self.known.remove(&id);
+        }
+        Ok(())
     }
 
     fn renew_at(&self) -> Option<Instant> {
@@ -222,6 +262,7 @@ impl Shard {
                         "outbox shard leased"
                     );
                     self.forget();
+                    self.shared.wake.relayed(self.shard, true);
                 }
                 self.lease = Some((lease, asked));
                 Ok(true)
@@ -246,6 +287,7 @@ impl Shard {
 
     /// Another owner may be at work: nothing that we know of the shard holds any more.
     fn forget(&mut self) {
+        self.shared.wake.relayed(self.shard, false);
         self.lease = None;
         self.cursor = None;
         self.at_end = false;
@@ -255,100 +297,28 @@ impl Shard {
         self.refused.clear();
     }
 
-    async fn read(&mut self) -> Result<(), Error> {
-        let limit = self.shared.settings.batch_max.max(1);
-        let asked = Instant::now();
-        let rows = self
-            .shared
-            .store
-            .head(self.shard, self.cursor, limit)
-            .await?;
-        self.at_end = rows.len() < limit as usize;
-        if self.at_end {
-            let apart = Duration::from_millis(self.shared.settings.batch_interval_ms);
-            self.next_read = asked + apart;
-        }
-        self.cursor = rows.last().map(|row| row.id).or(self.cursor);
-        let now = Instant::now();
-        let rows: Vec<Row> = rows
-            .into_iter()
-            .filter(|row| !self.known.contains(&row.id))
-            .filter(|row| {
-                let held = [
-                    self.refused.get(&row.id),
-                    self.missing_topics.get(&row.topic),
-                ];
-                held.into_iter().flatten().all(|held| now >= held.again)
-            })
-            .collect();
-        // Reading may have taken long: only what comes back in time may go out.
-        if !rows.is_empty() && self.publish_until().is_some_and(|until| now < until) {
-            histogram!("madang_outbox_batch_rows").record(rows.len() as f64);
-            let settings = &self.shared.settings;
-            let batch = rows
-                .iter()
-                .map(|row| mapping::outgoing(row, settings))
-                .collect();
-            self.publish(rows, batch, false);
-        }
-        Ok(())
-    }
-
-    /// Hands a batch to the log. It is polled once at once, so that batches reach the log in the order they were read.
-    pub(super) fn publish(&mut self, rows: Vec<Row>, batch: Vec<Outgoing>, dead: bool) {
-        if rows.is_empty() {
-            return;
-        }
-        self.known.extend(rows.iter().map(|row| row.id));
-        let log = Arc::clone(&self.shared.log);
-        let mut sending = async move {
-            let results = log.publish(batch).await;
-            Sent {
-                rows,
-                results,
-                dead,
-            }
-        }
-        .boxed();
-        match (&mut sending).now_or_never() {
-            Some(sent) => self.in_flight.push(std::future::ready(sent).boxed()),
-            None => self.in_flight.push(sending),
-        }
-    }
-
-    /// Deletes exactly what was acknowledged. Until that has worked the rows are known, so that they are not sent again.
-    async fn delete(&mut self) -> Result<(), Error> {
-        let Some((lease, _)) = &self.lease else {
-            return Ok(());
-        };
-        if self.acknowledged.is_empty() {
-            return Ok(());
-        }
-        self.shared.store.delete(lease, &self.acknowledged).await?;
-        for id in self.acknowledged.drain(..) {
-            self.known.remove(&id);
-        }
-        Ok(())
-    }
-
     async fn rest(&mut self, cancel: &CancellationToken) {
-        let settings = &self.shared.settings;
         let now = Instant::now();
-        let full = self.in_flight.len() >= settings.in_flight_batches.max(1);
-        // In a backoff, too soon, or with no room for a batch, neither a wake nor a poll helps.
-        let not_before = self.not_before.max(self.next_read);
-        let blocked = full || not_before > now;
-        let work = match (not_before > now, full) {
-            (true, _) => not_before,
-            (false, true) => self.sweep_at(),
-            (false, false) => now + Duration::from_millis(settings.poll_ms.max(1)),
+        let poll = now + Duration::from_millis(self.shared.settings.poll_ms.max(1));
+        let full = self.is_full();
+        let ready = self.not_before.max(self.next_batch);
+        let waiting = !self.at_end || self.shared.wake.has_rows(self.shard);
+        let work = match (full, waiting) {
+            // Only an answer makes room.
+            (true, _) => None,
+            (false, true) => Some(ready),
+            (false, false) => Some(ready.max(self.poll_at.min(self.sweep_at()))),
         };
-        let until = self.renew_at().map_or(work, |renew| renew.min(work));
+        // What could be done now and was not waits for the lease.
+        let work = work.map(|at| if at > now { at } else { poll });
+        let until = [work, self.renew_at(), self.delete_at()];
+        let until = until.into_iter().flatten().min().unwrap_or(poll);
         tokio::select! {
             () = cancel.cancelled() => {}
             Some(sent) = self.in_flight.next() => self.settle(sent),
-            () = self.shared.wake.woken(self.shard), if !blocked => self.at_end = false,
-            () = tokio::time::sleep_until(until) => self.at_end = false,
+            // In a backoff, too soon, or with no room for a batch it is heard later.
+            () = self.shared.wake.woken(self.shard), if !full && ready <= now => {}
+            () = tokio::time::sleep_until(until) => {}
         }
     }
 }

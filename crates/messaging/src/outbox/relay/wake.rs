@@ -1,49 +1,170 @@
-//! The word from whoever committed rows to the relay of the same process: look now.
-//! It carries no rows and may be lost (the relay polls and sweeps anyway); calling it costs next to nothing.
+//! The word from whoever committed rows to the relay of the same process: these are written, send them.
+//! It may be lost, and rows may be left out: the table is the truth, and the relay polls and sweeps it anyway.
 //! The shop's stores hold one end, the relay the other.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::sync::Notify;
+
+use crate::outbox::Row;
 
 /// Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Wake {
-    shards: Arc<[Notify]>,
+    shards: Arc<[Slot]>,
+    handed_max: usize,
+}
+
+#[derive(Debug, Default)]
+struct Slot {
+    notify: Notify,
+    handed: Mutex<Handed>,
+}
+
+#[derive(Debug, Default)]
+struct Handed {
+    /// The shard is relayed by this process.
+    ours: bool,
+    rows: VecDeque<Row>,
+    /// The table holds rows that were not handed over.
+    more: bool,
 }
 
 impl Wake {
+    /// `handed_max`: rows of a shard that may wait in memory; what does not fit is read from the table.
     #[must_use]
-    pub fn new(shards: i32) -> Self {
+    pub fn new(shards: i32, handed_max: usize) -> Self {
         Self {
-            shards: (0..shards.max(1)).map(|_| Notify::new()).collect(),
+            shards: (0..shards.max(1)).map(|_| Slot::default()).collect(),
+            handed_max,
         }
     }
 
-    /// Rows of these shards have been committed.
-    pub fn shards(&self, shards: impl IntoIterator<Item = i32>) {
-        for shard in shards {
-            if let Some(notify) = self.of(shard) {
-                notify.notify_one();
+    /// These rows have been committed. Where this process does not relay their shard they are dropped: another's relay polls.
+    pub fn committed(&self, rows: Vec<Row>) {
+        let mut by_shard: Vec<Vec<Row>> = self.shards.iter().map(|_| Vec::new()).collect();
+        for row in rows {
+            if let Some(of_shard) = usize::try_from(row.shard)
+                .ok()
+                .and_then(|shard| by_shard.get_mut(shard))
+            {
+                of_shard.push(row);
+            }
+        }
+        for (slot, rows) in self.shards.iter().zip(by_shard) {
+            if !rows.is_empty() {
+                slot.hand_over(rows, self.handed_max);
             }
         }
     }
 
     /// Rows of any shard may have been committed.
     pub fn all(&self) {
-        for notify in self.shards.iter() {
-            notify.notify_one();
+        for slot in self.shards.iter() {
+            slot.handed.lock().more = true;
+            slot.notify.notify_one();
         }
+    }
+
+    /// Whether this process relays the shard: only then are its rows kept.
+    pub(super) fn relayed(&self, shard: i32, ours: bool) {
+        if let Some(slot) = self.of(shard) {
+            let mut handed = slot.handed.lock();
+            handed.ours = ours;
+            if !ours {
+                handed.rows = VecDeque::new();
+            }
+        }
+    }
+
+    /// The oldest of what was handed over, at most so many.
+    pub(super) fn take(&self, shard: i32, max: usize) -> Vec<Row> {
+        let Some(slot) = self.of(shard) else {
+            return Vec::new();
+        };
+        let mut handed = slot.handed.lock();
+        let count = handed.rows.len().min(max);
+        handed.rows.drain(..count).collect()
+    }
+
+    pub(super) fn has_rows(&self, shard: i32) -> bool {
+        self.of(shard)
+            .is_some_and(|slot| !slot.handed.lock().rows.is_empty())
+    }
+
+    /// Whether the table was said to hold more since the last call.
+    pub(super) fn more_in_table(&self, shard: i32) -> bool {
+        self.of(shard)
+            .is_some_and(|slot| std::mem::take(&mut slot.handed.lock().more))
     }
 
     pub(super) async fn woken(&self, shard: i32) {
         match self.of(shard) {
-            Some(notify) => notify.notified().await,
+            Some(slot) => slot.notify.notified().await,
             None => std::future::pending().await,
         }
     }
 
-    fn of(&self, shard: i32) -> Option<&Notify> {
+    fn of(&self, shard: i32) -> Option<&Slot> {
         self.shards.get(usize::try_from(shard).ok()?)
+    }
+}
+
+impl Slot {
+    fn hand_over(&self, rows: Vec<Row>, max: usize) {
+        {
+            let mut handed = self.handed.lock();
+            if !handed.ours {
+                return;
+            }
+            let room = max.saturating_sub(handed.rows.len());
+            handed.more |= rows.len() > room;
+            handed.rows.extend(rows.into_iter().take(room));
+        }
+        self.notify.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn row(shard: i32) -> Row {
+        Row {
+            id: Uuid::now_v7(),
+            shard,
+            topic: "t".into(),
+            key: "k".into(),
+            kind: "kind".into(),
+            payload: "{}".into(),
+            seq: None,
+            traceparent: None,
+            headers: Vec::new(),
+            created_us: 1,
+        }
+    }
+
+    #[test]
+    fn rows_are_kept_for_the_relay_of_their_shard_and_no_more_than_fit() {
+        let wake = Wake::new(2, 3);
+        wake.committed(vec![row(0), row(1)]);
+        assert!(!wake.has_rows(0) && !wake.more_in_table(0));
+        wake.relayed(1, true);
+        let rows: Vec<Row> = (0..5).map(|n| row(n % 2)).collect();
+        wake.committed(rows.clone());
+        assert!(!wake.has_rows(0));
+        assert_eq!(wake.take(1, 1), [rows[1].clone()]);
+        assert_eq!(wake.take(1, 9), [rows[3].clone()]);
+        assert!(!wake.more_in_table(1));
+        wake.committed((0..5).map(|_| row(1)).collect());
+        assert_eq!(wake.take(1, 9).len(), 3);
+        assert!(wake.more_in_table(1) && !wake.more_in_table(1));
+        wake.committed(vec![row(1), row(7), row(-1)]);
+        wake.relayed(1, false);
+        assert!(!wake.has_rows(1));
     }
 }

@@ -16,7 +16,6 @@ use commerce::order::{
     Batch, CancelOrder, Cancellation, Order, Outlet, Placed, Store, Turn, cancel::Refusal,
 };
 use commerce::page::PageRequest;
-use messaging::outbox::Row;
 use messaging::outbox::relay::Wake;
 use sea_orm::QueryResult;
 
@@ -28,14 +27,10 @@ pub struct SqlOrders {
 }
 
 impl SqlOrders {
-    /// `wake`: told after each commit that wrote outbox rows.
+    /// `wake`: handed the outbox rows of each commit.
     #[must_use]
     pub fn new(db: Database, wake: Wake) -> Self {
         Self { db, wake }
-    }
-
-    fn committed(&self, rows: &[Row]) {
-        self.wake.shards(rows.iter().map(|row| row.shard));
     }
 }
 
@@ -43,7 +38,7 @@ impl SqlOrders {
 impl Store for SqlOrders {
     async fn place(&self, batch: Batch<'_>) -> Result<Vec<Placed>, StoreError> {
         let (placed, rows) = place::place(&self.db, batch).await?;
-        self.committed(&rows);
+        self.wake.committed(rows);
         Ok(placed)
     }
 
@@ -54,7 +49,7 @@ impl Store for SqlOrders {
     ) -> Result<(Answered, Option<Turn>), StoreError> {
         let (answered, done) = cancel::cancel(&self.db, cancel, outlet).await?;
         let turn = done.map(|(turn, rows)| {
-            self.committed(&rows);
+            self.wake.committed(rows);
             turn
         });
         Ok((answered, turn))

@@ -59,7 +59,7 @@ impl Shop {
         let inline = Arc::<Inline>::default();
         let outlet = Outlet::new(Events::default(), follow_ups, inline.clone());
         let orders = Orders::new(
-            Arc::new(SqlOrders::new(db.clone(), Wake::new(4))),
+            Arc::new(SqlOrders::new(db.clone(), Wake::new(4, 0))),
             Arc::new(Allocator::new(Arc::new(db.clone()), 1_000)),
             Arc::new(SystemClock),
             outlet,

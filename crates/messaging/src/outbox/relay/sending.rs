@@ -1,0 +1,110 @@
+//! What a shard sends next: rows handed over after their commit, and rows found in the table by a look after the cursor.
+//! Both ways pass over rows that are on their way, acknowledged, or held back. When to look is the shard's affair.
+//! Part of the shard.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt;
+use metrics::histogram;
+use tokio::time::Instant;
+
+use super::mapping;
+use super::settling::Sent;
+use super::shard::Shard;
+use crate::outbox::{Error, Row};
+use crate::record::Outgoing;
+
+impl Shard {
+    /// Sends what was handed over, a batch at most; false when there was nothing.
+    pub(super) fn send_handed(&mut self) -> bool {
+        let batch_max = self.shared.settings.batch_max.max(1) as usize;
+        let rows = self.shared.wake.take(self.shard, batch_max);
+        if rows.is_empty() {
+            return false;
+        }
+        self.space_batches(Instant::now(), rows.len());
+        self.send(rows);
+        true
+    }
+
+    /// Looks at the table after the cursor and sends what is not known yet.
+    pub(super) async fn read(&mut self) -> Result<(), Error> {
+        let settings = &self.shared.settings;
+        let limit = settings.batch_max.max(1);
+        let poll = Duration::from_millis(settings.poll_ms.max(1));
+        let asked = Instant::now();
+        let page = self
+            .shared
+            .store
+            .head(self.shard, self.cursor, limit, &self.known)
+            .await?;
+        self.at_end = page.end;
+        self.poll_at = asked + poll;
+        if page.end {
+            self.space_batches(asked, page.rows.len());
+        }
+        self.cursor = page.last.or(self.cursor);
+        // Reading may have taken long: only what comes back in time may go out.
+        if self
+            .publish_until()
+            .is_some_and(|until| Instant::now() < until)
+        {
+            self.send(page.rows);
+        }
+        Ok(())
+    }
+
+    /// After a batch of so many rows that began then; a full one is followed at once.
+    fn space_batches(&mut self, began: Instant, rows: usize) {
+        let settings = &self.shared.settings;
+        if rows < settings.batch_max as usize {
+            self.next_batch = began + Duration::from_millis(settings.batch_interval_ms);
+        }
+    }
+
+    fn send(&mut self, mut rows: Vec<Row>) {
+        let now = Instant::now();
+        rows.retain(|row| !self.known.contains(&row.id) && !self.is_held(row, now));
+        if rows.is_empty() {
+            return;
+        }
+        histogram!("madang_outbox_batch_rows").record(rows.len() as f64);
+        let settings = &self.shared.settings;
+        let batch = rows
+            .iter()
+            .map(|row| mapping::outgoing(row, settings))
+            .collect();
+        self.publish(rows, batch, false);
+    }
+
+    fn is_held(&self, row: &Row, now: Instant) -> bool {
+        let held = [
+            self.refused.get(&row.id),
+            self.missing_topics.get(&row.topic),
+        ];
+        held.into_iter().flatten().any(|held| now < held.again)
+    }
+
+    /// Hands a batch to the log. It is polled once at once, so that batches reach the log in the order they were found.
+    pub(super) fn publish(&mut self, rows: Vec<Row>, batch: Vec<Outgoing>, dead: bool) {
+        if rows.is_empty() {
+            return;
+        }
+        self.known.extend(rows.iter().map(|row| row.id));
+        let log = Arc::clone(&self.shared.log);
+        let mut sending = async move {
+            let results = log.publish(batch).await;
+            Sent {
+                rows,
+                results,
+                dead,
+            }
+        }
+        .boxed();
+        match (&mut sending).now_or_never() {
+            Some(sent) => self.in_flight.push(std::future::ready(sent).boxed()),
+            None => self.in_flight.push(sending),
+        }
+    }
+}
