@@ -321,6 +321,8 @@ pub fn log_settings(kafka: &Kafka) -> messaging::kafka::Settings {
         leave_timeout_ms: kafka.leave_timeout_ms,
         fetch_bytes_max: kafka.fetch_bytes_max,
         prefetch_max_kib: kafka.prefetch_max_kib,
+        fetch_min_bytes: kafka.fetch_min_bytes,
+        fetch_wait_max_ms: kafka.fetch_wait_max_ms,
         metadata_refresh_ms: kafka.metadata_refresh_ms,
     }
 }

@@ -6,6 +6,7 @@ use messaging::consumer::{Retry, Settings};
 use messaging::log::Reset;
 
 use crate::config::{Config, OffsetReset};
+use crate::telemetry;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Name {
@@ -99,6 +100,7 @@ pub fn settings(config: &Config, name: Name) -> Settings {
         drain_ms: all.drain_ms,
         commit_interval_ms: all.commit_interval_ms,
         batch_interval_ms: all.batch_interval_ms,
+        join_trace: telemetry::join_trace,
         ..Settings::default()
     }
 }

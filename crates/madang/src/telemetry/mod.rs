@@ -11,7 +11,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, fmt};
 
 pub use metrics::install as install_metrics;
-pub use traces::{Traces, continue_trace};
+pub use traces::{Traces, continue_trace, join_trace};
 
 use crate::config::{Config, LogFormat};
 

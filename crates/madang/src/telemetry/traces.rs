@@ -55,18 +55,29 @@ pub fn layer(settings: &Telemetry) -> anyhow::Result<(Boxed, Traces)> {
     Ok((Some(layer.boxed()), Traces(Some(provider))))
 }
 
+/// Makes the span part of the trace that a `traceparent` names.
+pub fn join_trace(span: &Span, traceparent: &str) {
+    if let Some(parent) = TraceParent::parse(traceparent) {
+        set_parent(span, parent);
+    }
+}
+
+fn set_parent(span: &Span, parent: TraceParent) {
+    let remote = SpanContext::new(
+        TraceId::from_bytes(parent.trace.to_be_bytes()),
+        SpanId::from_bytes(parent.span.to_be_bytes()),
+        TraceFlags::new(parent.flags),
+        true,
+        TraceState::default(),
+    );
+    // Refused only where no tracer listens: then a trace is but a number that is passed on.
+    let _ = span.set_parent(Context::new().with_remote_span_context(remote));
+}
+
 /// Joins the span to the caller's trace, or begins one; what is to be passed on.
 pub fn continue_trace(span: &Span, given: Option<TraceParent>) -> TraceParent {
     if let Some(parent) = given {
-        let remote = SpanContext::new(
-            TraceId::from_bytes(parent.trace.to_be_bytes()),
-            SpanId::from_bytes(parent.span.to_be_bytes()),
-            TraceFlags::new(parent.flags),
-            true,
-            TraceState::default(),
-        );
-        // Refused only where no tracer listens: then the number below is passed on.
-        let _ = span.set_parent(Context::new().with_remote_span_context(remote));
+        set_parent(span, parent);
     }
     let context = span.context();
     let own = context.span().span_context().clone();

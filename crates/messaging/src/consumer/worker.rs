@@ -165,7 +165,7 @@ impl Worker {
             permit = shared.permits.acquire() => permit.ok()?,
         };
         let events = &self.events[..count];
-        let (span, records) = spans(name, &self.partition, events);
+        let (span, records) = spans(&shared.settings, &self.partition, events);
         let started = Instant::now();
         let handled = AssertUnwindSafe(shared.handler.handle(events))
             .catch_unwind()

@@ -43,6 +43,10 @@ pub struct Settings {
     pub fetch_bytes_max: usize,
     /// KiB fetched ahead for each partition.
     pub prefetch_max_kib: usize,
+    /// A broker answers a member's fetch once so much is there, or so long has passed: under load many small fetches, each
+    /// woken by one small write, cost the broker more than the writes do.
+    pub fetch_min_bytes: usize,
+    pub fetch_wait_max_ms: u64,
     /// How soon a topic created or widened later is noticed.
     pub metadata_refresh_ms: u64,
 }
@@ -55,7 +59,7 @@ impl Default for Settings {
             client: BTreeMap::new(),
             message_timeout_ms: 12_000,
             request_timeout_ms: 5_000,
-            linger_ms: 1,
+            linger_ms: 5,
             batch_bytes: 512 * 1024,
             message_max_bytes: 64 * 1024 * 1024,
             queue_max: 100_000,
@@ -67,6 +71,8 @@ impl Default for Settings {
             leave_timeout_ms: 5_000,
             fetch_bytes_max: 8 * 1024 * 1024,
             prefetch_max_kib: 8 * 1024,
+            fetch_min_bytes: 32 * 1024,
+            fetch_wait_max_ms: 50,
             metadata_refresh_ms: 10_000,
         }
     }
@@ -186,7 +192,6 @@ impl Settings {
                 self.prefetch_max_kib.to_string(),
             )
             .set("queued.min.messages", "10000")
-            .set("fetch.wait.max.ms", "250")
             .set("fetch.error.backoff.ms", "100");
         config
     }
@@ -195,6 +200,9 @@ impl Settings {
     #[must_use]
     pub fn member(&self, group: &str) -> ClientConfig {
         let mut config = self.consumer(group);
+        config
+            .set("fetch.min.bytes", self.fetch_min_bytes.to_string())
+            .set("fetch.wait.max.ms", self.fetch_wait_max_ms.to_string());
         if self.assignor == "broker" {
             // The session is the broker's to time in this protocol.
             config.set("group.protocol", "consumer");
@@ -210,7 +218,9 @@ impl Settings {
     #[must_use]
     pub fn onlooker(&self, group: &str) -> ClientConfig {
         let mut config = self.consumer(group);
-        config.set("enable.partition.eof", "true");
+        config
+            .set("enable.partition.eof", "true")
+            .set("fetch.wait.max.ms", "250");
         self.with_client(config)
     }
 }

@@ -18,6 +18,7 @@ pub mod receipts;
 mod transaction;
 pub mod wallet;
 pub mod wallet_seed;
+mod writes;
 
 use std::time::Duration;
 
@@ -25,12 +26,15 @@ use sea_orm::sqlx::mysql::{MySqlConnectOptions, MySqlPoolOptions};
 use sea_orm::sqlx::sqlite::{
     SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
 };
-use sea_orm::sqlx::{ConnectOptions, Executor};
+use sea_orm::sqlx::{ConnectOptions, Connection, Executor};
 use sea_orm::{DatabaseConnection, SqlxMySqlConnector, SqlxSqliteConnector, Statement, Value};
 
 pub use dialect::Dialect;
 pub use error::Error;
 pub use transaction::{AsSqlError, Borrows, Transaction, within};
+
+/// A connection that has lain idle for less is used without asking first whether the server is still there.
+const TRUSTED_IDLE: Duration = Duration::from_millis(500);
 
 /// How to reach and use the database.
 #[derive(Clone, Debug)]
@@ -198,6 +202,16 @@ fn open_mysql(
         MySqlPoolOptions::new()
             .max_connections(connections)
             .acquire_timeout(acquire)
+            // The pool asks each connection as it comes back. One that has lain idle since may have died.
+            .test_before_acquire(false)
+            .before_acquire(|connection, meta| {
+                Box::pin(async move {
+                    if meta.idle_for > TRUSTED_IDLE {
+                        connection.ping().await?;
+                    }
+                    Ok(true)
+                })
+            })
             .after_connect(move |connection, _| {
                 Box::pin(async move {
                     nodelay::set_on_connections_to(port);

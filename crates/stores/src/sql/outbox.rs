@@ -9,11 +9,10 @@ use messaging::outbox::{Depth, Error as OutboxError, Lease, Page, Row, Store};
 use sea_orm::{ConnectionTrait, QueryResult, Value};
 use uuid::Uuid;
 
-use super::dialect::{chunks, list, padded, rows};
+use super::dialect::{list, padded};
+use super::writes::Writes;
 use super::{AsSqlError, Database, Dialect, Error, Transaction, within};
 
-/// Rows an INSERT statement.
-const INSERT_MAX: usize = 128;
 /// Ids a statement that names rows.
 const IDS_MAX: usize = 512;
 const COLUMNS: &str =
@@ -22,29 +21,30 @@ const COLUMN_COUNT: usize = 10;
 /// Length of a W3C traceparent; anything else is none.
 const TRACEPARENT_BYTES: usize = 55;
 
-/// Writes rows in the caller's transaction, in few and few different statements.
+/// Writes rows in the caller's transaction.
 ///
 /// # Errors
-/// `Error::Other` for a payload that is not UTF-8; otherwise what the database says.
+/// As `write_rows`; otherwise what the database says.
 pub async fn insert_rows(tx: &Transaction, dialect: Dialect, events: &[Row]) -> Result<(), Error> {
-    let mut left = events;
-    for count in chunks(events.len(), INSERT_MAX) {
-        let (chunk, rest) = left.split_at(count);
-        left = rest;
-        let mut values = Vec::with_capacity(count * COLUMN_COUNT);
-        for row in chunk {
-            push_values(&mut values, row)?;
-        }
-        let sql = format!(
-            "INSERT INTO outbox ({COLUMNS}) VALUES {}",
-            rows(count, COLUMN_COUNT)
-        );
-        tx.execute_raw(dialect.statement(sql, values)).await?;
-    }
+    let mut writes = Writes::new(dialect);
+    write_rows(&mut writes, events)?;
+    writes.send(tx).await
+}
+
+/// Adds rows to what a transaction writes.
+///
+/// # Errors
+/// `Error::Other` for a payload that is not UTF-8.
+pub(super) fn write_rows(writes: &mut Writes, events: &[Row]) -> Result<(), Error> {
+    let rows = events.iter().map(values).collect::<Result<Vec<_>, _>>()?;
+    let head = format!("INSERT INTO outbox ({COLUMNS})");
+    writes.insert(&head, COLUMN_COUNT, &rows, |row, values| {
+        values.extend(row.iter().cloned());
+    });
     Ok(())
 }
 
-fn push_values(values: &mut Vec<Value>, row: &Row) -> Result<(), Error> {
+fn values(row: &Row) -> Result<[Value; COLUMN_COUNT], Error> {
     let payload = std::str::from_utf8(&row.payload)
         .map_err(|e| Error::Other(format!("payload of event {} is not UTF-8: {e}", row.id)))?;
     let headers = match row.headers.is_empty() {
@@ -57,7 +57,7 @@ fn push_values(values: &mut Vec<Value>, row: &Row) -> Result<(), Error> {
         .traceparent
         .clone()
         .filter(|trace| trace.len() == TRACEPARENT_BYTES && trace.is_ascii());
-    values.extend([
+    Ok([
         Value::from(row.shard),
         row.id.to_string().into(),
         row.topic.clone().into(),
@@ -68,8 +68,7 @@ fn push_values(values: &mut Vec<Value>, row: &Row) -> Result<(), Error> {
         row.seq.into(),
         traceparent.into(),
         row.created_us.into(),
-    ]);
-    Ok(())
+    ])
 }
 
 /// The relay's side of the table.

@@ -68,7 +68,15 @@ where
     }
 }
 
+/// A pooled connection that the server has closed says so only now. Nothing has been done yet, so another may be asked.
 async fn begin(db: &Database) -> Result<Transaction, Error> {
+    match begin_once(db).await {
+        Err(Error::Unavailable(_)) => begin_once(db).await,
+        begun => begun,
+    }
+}
+
+async fn begin_once(db: &Database) -> Result<Transaction, Error> {
     let options = TransactionOptions {
         sqlite_transaction_mode: match db.dialect() {
             Dialect::Sqlite => Some(SqliteTransactionMode::Immediate),

@@ -15,4 +15,5 @@ mod processes;
 mod refusals;
 mod repeats;
 mod steps;
+mod traces;
 mod wallet;

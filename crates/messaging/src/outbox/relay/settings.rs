@@ -49,7 +49,7 @@ impl Default for Settings {
             shards: 4,
             lease_ms: 30_000,
             batch_max: 500,
-            batch_interval_ms: 10,
+            batch_interval_ms: 20,
             in_flight_batches: 4,
             poll_ms: 100,
             sweep_ms: 1_000,

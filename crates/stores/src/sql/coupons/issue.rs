@@ -13,7 +13,8 @@ use commerce::ids::{CouponId, UserCouponId, UserId};
 use jiff::Timestamp;
 use sea_orm::{ConnectionTrait, Value};
 
-use super::super::dialect::{chunks, list, padded, rows as row_list};
+use super::super::dialect::{list, padded};
+use super::super::writes::Writes;
 use super::super::{Dialect, Error, Transaction, within};
 use super::{SqlCoupons, holding, rows};
 
@@ -66,7 +67,9 @@ impl Issuing for SqlCoupons {
                     epoch: campaign.range.epoch,
                     sequence: None,
                 };
-                insert(tx, dialect, &[issue], at).await.map_err(taken)?;
+                let mut writes = Writes::new(dialect);
+                insert(&mut writes, &[issue], at);
+                writes.send(tx).await.map_err(taken)?;
                 count(tx, dialect, coupon, 1).await?;
                 Ok(Ok(id))
             })
@@ -213,55 +216,39 @@ async fn write(
             _ => {}
         }
     }
-    insert(tx, dialect, &issues, at).await?;
-    for (request, reason) in voids {
-        let insert = dialect.statement(
-            "INSERT INTO coupon_voids (coupon_id, epoch, sequence, user_id, reason) VALUES (?, ?, ?, ?, ?)",
-            vec![
-                request.coupon.get().into(),
-                request.epoch.into(),
-                request.sequence.into(),
-                request.user.get().into(),
-                reason.word().into(),
-            ],
-        );
-        tx.execute_raw(insert).await?;
-    }
+    let mut writes = Writes::new(dialect);
+    insert(&mut writes, &issues, at);
+    let head = "INSERT INTO coupon_voids (coupon_id, epoch, sequence, user_id, reason)";
+    writes.insert(head, 5, &voids, |(request, reason), row| {
+        row.extend([
+            request.coupon.get().into(),
+            request.epoch.into(),
+            request.sequence.into(),
+            request.user.get().into(),
+            reason.word().into(),
+        ]);
+    });
+    writes.send(tx).await?;
     for (coupon, issued) in counts {
         count(tx, dialect, coupon, issued).await?;
     }
     Ok(())
 }
 
-async fn insert(
-    tx: &Transaction,
-    dialect: Dialect,
-    issues: &[Issue],
-    at: Timestamp,
-) -> Result<(), Error> {
-    let mut rest = issues;
-    for size in chunks(rest.len(), CHUNK_MAX) {
-        let (now, later) = rest.split_at(size);
-        rest = later;
-        let sql = format!(
-            "INSERT INTO user_coupons (id, coupon_id, user_id, epoch, sequence, status, issued_us) VALUES {}",
-            row_list(size, 7)
-        );
-        let values = now.iter().flat_map(|issue| -> [Value; 7] {
-            [
-                issue.id.get().into(),
-                issue.coupon.get().into(),
-                issue.user.get().into(),
-                issue.epoch.into(),
-                issue.sequence.into(),
-                HeldStatus::Available.word().into(),
-                at.as_microsecond().into(),
-            ]
-        });
-        tx.execute_raw(dialect.statement(sql, values.collect()))
-            .await?;
-    }
-    Ok(())
+fn insert(writes: &mut Writes, issues: &[Issue], at: Timestamp) {
+    let head =
+        "INSERT INTO user_coupons (id, coupon_id, user_id, epoch, sequence, status, issued_us)";
+    writes.insert(head, 7, issues, |issue, row| {
+        row.extend([
+            issue.id.get().into(),
+            issue.coupon.get().into(),
+            issue.user.get().into(),
+            issue.epoch.into(),
+            issue.sequence.into(),
+            HeldStatus::Available.word().into(),
+            at.as_microsecond().into(),
+        ]);
+    });
 }
 
 async fn count(

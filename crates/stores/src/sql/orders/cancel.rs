@@ -11,10 +11,10 @@ use commerce::order::{Order, Outlet, Status, Turn};
 use commerce::wallet::EntryKind;
 use messaging::outbox::Row;
 use parking_lot::Mutex;
-use sea_orm::{ConnectionTrait, Value};
 
 use super::{load, read, write};
 use crate::sql::idempotency::keyed;
+use crate::sql::writes::{self, Writes};
 use crate::sql::{Database, Dialect, Error, Transaction, outbox};
 
 /// What was cancelled and the outbox rows written with it.
@@ -78,36 +78,32 @@ async fn write(
     outlet: &Outlet,
 ) -> Result<Vec<Row>, Error> {
     let turn = &cancellation.turn;
-    mark(tx, dialect, turn, outlet.follow_ups().owes()).await?;
-    restock(tx, dialect, cancellation).await?;
+    let mut writes = Writes::new(dialect);
+    mark(&mut writes, turn, outlet.follow_ups().owes());
+    restock(&mut writes, cancellation);
     if let Some(refund) = &cancellation.refund {
-        let row = ledger_row(turn, refund);
-        write::insert(tx, dialect, write::LEDGER, &[row], Clone::clone).await?;
-        let values = vec![
-            refund.balance_after.get().into(),
-            turn.order.user_id.get().into(),
-        ];
-        let update = "UPDATE wallets SET balance = ? WHERE user_id = ?";
-        guarded(tx, dialect, update, values).await?;
+        let (head, columns) = write::LEDGER;
+        writes.insert(head, columns, &[refund], |refund, row| {
+            row.extend(write::ledger_row(turn, refund, EntryKind::Refund));
+        });
+        let balance = (turn.order.user_id.get(), refund.balance_after.get());
+        writes.update(&write::SET_BALANCE, [balance]);
     }
     if let Some(coupon) = turn.order.user_coupon_id {
         let update = "UPDATE user_coupons SET status = 'AVAILABLE', order_id = NULL, used_us = NULL WHERE id = ? AND order_id = ? AND status = 'USED'";
         let values = vec![coupon.get().into(), turn.order.id.get().into()];
-        guarded(tx, dialect, update, values).await?;
+        writes.push(update, values, 1);
     }
     let rows = outlet.rows(turn);
-    outbox::insert_rows(tx, dialect, &rows).await?;
+    outbox::write_rows(&mut writes, &rows)?;
+    writes.send(tx).await?;
     let step = outlet.before_commit(turn).await;
     step.map_err(Error::CalledOff)?;
     Ok(rows)
 }
 
-fn ledger_row(turn: &Turn, refund: &commerce::order::Payment) -> Vec<Value> {
-    write::ledger_row(turn, refund, EntryKind::Refund)
-}
-
 /// The order's own rows.
-async fn mark(tx: &Transaction, dialect: Dialect, turn: &Turn, owes: i16) -> Result<(), Error> {
+fn mark(writes: &mut Writes, turn: &Turn, owes: i16) {
     let order = &turn.order;
     let update = "UPDATE orders SET status = ?, cancelled_us = ?, cancel_owes = ?, cancel_completed_seq = ?, cancel_data_platform_seq = ? WHERE id = ? AND status = 'COMPLETED'";
     let values = vec![
@@ -118,66 +114,44 @@ async fn mark(tx: &Transaction, dialect: Dialect, turn: &Turn, owes: i16) -> Res
         turn.numbers.data_platform.into(),
         order.id.get().into(),
     ];
-    guarded(tx, dialect, update, values).await?;
+    writes.push(update, values, 1);
     let mut numbers = BTreeMap::new();
     for (share, number) in order.shares().iter().zip(&turn.numbers.ranking) {
         let lines = &order.order_items;
         let first = lines.iter().find(|l| l.product_id == share.product_id);
         numbers.extend(first.map(|line| (line.id.get(), *number)));
     }
-    let update = write::Keyed {
+    let update = writes::Keyed {
         table: "order_lines",
         key: "id",
         column: "cancel_ranking_seq",
         relative: "",
         guard: Some(("order_id", order.id.get())),
     };
-    update.update(tx, dialect, numbers).await
+    writes.update(&update, numbers);
 }
 
-async fn restock(
-    tx: &Transaction,
-    dialect: Dialect,
-    cancellation: &Cancellation,
-) -> Result<(), Error> {
+fn restock(writes: &mut Writes, cancellation: &Cancellation) {
     let turn = &cancellation.turn;
-    let head = (
-        "INSERT INTO stock_ledger (id, product_id, kind, order_id, delta, created_us)",
-        6,
-    );
-    write::insert(tx, dialect, head, &cancellation.restocks, |restock| {
-        vec![
+    let head = "INSERT INTO stock_ledger (id, product_id, kind, order_id, delta, created_us)";
+    writes.insert(head, 6, &cancellation.restocks, |restock, row| {
+        row.extend([
             restock.entry_id.into(),
             restock.product.get().into(),
             "CANCEL".into(),
             turn.order.id.get().into(),
             restock.quantity.into(),
             turn.at.as_microsecond().into(),
-        ]
-    })
-    .await?;
+        ]);
+    });
     let returned = cancellation.restocks.iter();
-    let returned = returned.map(|r| (r.product.get(), r.quantity)).collect();
-    let update = write::Keyed {
+    let returned = returned.map(|r| (r.product.get(), r.quantity));
+    let update = writes::Keyed {
         table: "products",
         key: "id",
         column: "stock",
         relative: "stock + ",
         guard: None,
     };
-    update.update(tx, dialect, returned).await
-}
-
-/// A write that must change exactly one row.
-async fn guarded(
-    tx: &Transaction,
-    dialect: Dialect,
-    update: &str,
-    values: Vec<Value>,
-) -> Result<(), Error> {
-    let done = tx.execute_raw(dialect.statement(update, values)).await?;
-    match done.rows_affected() {
-        1 => Ok(()),
-        _ => Err(Error::guard(update)),
-    }
+    writes.update(&update, returned);
 }

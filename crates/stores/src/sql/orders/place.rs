@@ -13,6 +13,7 @@ use sea_orm::ConnectionTrait;
 use super::{load, write};
 use crate::sql::dialect::{list, padded};
 use crate::sql::idempotency::{self, Failure, Record};
+use crate::sql::writes::Writes;
 use crate::sql::{Database, Dialect, Error, Transaction, outbox, within};
 
 /// How often a batch is decided again because a key was taken or a COMMIT came to nothing.
@@ -86,10 +87,12 @@ async fn carry_out(tx: &Transaction, dialect: Dialect, batch: Batch<'_>) -> Resu
 
     let placed: Vec<&Placement> = decisions.iter().flatten().collect();
     let owes = batch.outlet.follow_ups().owes();
-    write::placements(tx, dialect, &placed, owes).await?;
+    let mut writes = Writes::new(dialect);
+    write::placements(&mut writes, &placed, owes);
     let rows = placed.iter().flat_map(|p| batch.outlet.rows(&p.turn));
     let rows: Vec<Row> = rows.collect();
-    outbox::insert_rows(tx, dialect, &rows).await?;
+    outbox::write_rows(&mut writes, &rows)?;
+    writes.send(tx).await?;
     let answers: Vec<Answer> = decisions.iter().map(batch.render).collect();
     let claimed = fresh.iter().zip(&answers);
     let claimed: Vec<_> = claimed
