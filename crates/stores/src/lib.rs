@@ -4,6 +4,7 @@
 
 pub mod audit;
 pub mod embedded;
+pub mod joining;
 pub mod migrations;
 pub mod redis;
 pub mod sql;

@@ -21,6 +21,8 @@ pub struct Coupon {
     pub keep_ms: u64,
     pub opening_wait_ms: u64,
     pub held_max: u32,
+    pub joins_batch_max: usize,
+    pub joins_waiting_max: usize,
     pub streams_max: usize,
     pub stream_poll_ms: u64,
     pub stream_keep_alive_ms: u64,
@@ -53,8 +55,6 @@ pub struct CouponScheduler {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EmbeddedQueue {
-    pub joins_batch_max: usize,
-    pub joins_waiting_max: usize,
     pub prune_batch_max: u32,
 }
 

@@ -225,14 +225,8 @@ fn coupons(config: &Config) -> Vec<(&'static str, i128)> {
             "coupon.scheduler.backoff_max_ms",
             scheduler.backoff_max_ms.into(),
         ),
-        (
-            "coupon.embedded_queue.joins_batch_max",
-            queue.joins_batch_max as i128,
-        ),
-        (
-            "coupon.embedded_queue.joins_waiting_max",
-            queue.joins_waiting_max as i128,
-        ),
+        ("coupon.joins_batch_max", coupon.joins_batch_max as i128),
+        ("coupon.joins_waiting_max", coupon.joins_waiting_max as i128),
         (
             "coupon.embedded_queue.prune_batch_max",
             queue.prune_batch_max.into(),

@@ -11,6 +11,7 @@ use commerce::coupon::{
 use commerce::ids::Allocator;
 use messaging::log::EventLog;
 use stores::embedded::queue::{self, EmbeddedQueue};
+use stores::joining;
 use stores::redis::queue::RedisQueue;
 use stores::sql::coupons::SqlCoupons;
 use uuid::Uuid;
@@ -29,19 +30,22 @@ pub struct Adapters {
 /// Must be called within a tokio runtime.
 pub fn adapters(ground: &Ground<'_>) -> Adapters {
     let sql = Arc::new(SqlCoupons::new(ground.database.clone()));
+    let coupon = &ground.config.coupon;
+    let joins = joining::Settings {
+        batch_max: coupon.joins_batch_max,
+        waiting_max: coupon.joins_waiting_max,
+    };
     if let Some(redis) = ground.redis {
-        let queue = Arc::new(RedisQueue::new(redis.clone()));
+        let queue = Arc::new(RedisQueue::new(redis.clone(), &joins));
         return Adapters {
             sql,
             queue,
             embedded: None,
         };
     }
-    let settings = &ground.config.coupon.embedded_queue;
     let settings = queue::Settings {
-        joins_batch_max: settings.joins_batch_max,
-        joins_waiting_max: settings.joins_waiting_max,
-        prune_batch_max: settings.prune_batch_max,
+        joins,
+        prune_batch_max: coupon.embedded_queue.prune_batch_max,
     };
     let queue = Arc::new(EmbeddedQueue::new(ground.database.clone(), &settings));
     Adapters {

@@ -68,7 +68,7 @@ pub async fn real(server: &testkit::Redis) -> Arc<dyn Queue> {
         url: server.url(),
         ..Default::default()
     };
-    let queue = RedisQueue::new(Redis::connect(&settings).unwrap());
+    let queue = RedisQueue::new(Redis::connect(&settings).unwrap(), &Default::default());
     queue.reopen(&[]).await.unwrap();
     Arc::new(queue)
 }

@@ -1,50 +1,32 @@
-//! Joins, many in one transaction and one fsync: a task takes whoever has come meanwhile and decides them in turn.
-//! It ends when the queue is dropped. A client that goes away changes nothing.
+//! Joins in the local file: all that wait are decided in turn and committed in one transaction, with one fsync.
+//! Who is gathered is told by `joining`.
+//! Behind the queue's `join`.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
+use async_trait::async_trait;
 use commerce::coupon::State;
 use commerce::coupon::queue::{Entry, Error, Joined, Place, Settlement};
 use commerce::ids::{CouponId, UserId};
-use tokio::sync::{mpsc, oneshot};
 
 use super::rows::{self, Meta, NewEntry};
+use crate::joining::{Admit, Join, by_coupon};
 use crate::sql::{self, Database, Transaction, within};
 
-pub struct Join {
-    pub coupon: CouponId,
-    pub user: UserId,
-    pub now_us: i64,
-    pub answer: oneshot::Sender<Result<Joined, Error>>,
-}
+pub struct Joins(pub Database);
 
-pub async fn run(db: Database, batch_max: usize, mut joins: mpsc::Receiver<Join>) {
-    let batch_max = batch_max.max(1);
-    let mut batch = Vec::with_capacity(batch_max);
-    while joins.recv_many(&mut batch, batch_max).await > 0 {
-        let answers = commit(&db, &batch).await;
-        match answers {
-            Ok(answers) => {
-                for (join, joined) in batch.drain(..).zip(answers) {
-                    let _ = join.answer.send(Ok(joined));
-                }
-            }
-            Err(error) => {
-                let error = super::of_sql(error);
-                for join in batch.drain(..) {
-                    let _ = join.answer.send(Err(error.clone()));
-                }
-            }
+#[async_trait]
+impl Admit for Joins {
+    async fn admit(&self, joins: &[Join]) -> Vec<Result<Joined, Error>> {
+        match commit(&self.0, joins).await {
+            Ok(answers) => answers.into_iter().map(Ok).collect(),
+            Err(error) => vec![Err(super::of_sql(error)); joins.len()],
         }
     }
 }
 
 async fn commit(db: &Database, batch: &[Join]) -> Result<Vec<Joined>, sql::Error> {
-    let mut by_coupon: BTreeMap<CouponId, Vec<usize>> = BTreeMap::new();
-    for (i, join) in batch.iter().enumerate() {
-        by_coupon.entry(join.coupon).or_default().push(i);
-    }
-    let by_coupon = &by_coupon;
+    let by_coupon = &by_coupon(batch);
     within(db, |tx, _| {
         Box::pin(async move {
             let mut answers = vec![Joined::Unknown; batch.len()];

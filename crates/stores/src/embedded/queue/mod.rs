@@ -13,20 +13,17 @@ use commerce::coupon::queue::{
     Ask, Depth, Error, Incarnation, Joined, Known, Lease, Leased, Settled, Standings, Terms,
 };
 use commerce::ids::{CouponId, UserId};
-use tokio::sync::{mpsc, oneshot};
 
+use crate::joining::{self, Join, Joining};
 use crate::sql::{self, Database, within};
-use joins::Join;
+use joins::Joins;
 use rows::Meta;
 
 const INCARNATION: &str = "sqlite";
 
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Joins of one transaction at most.
-    pub joins_batch_max: usize,
-    /// Joins that may wait for the next transaction; more wait outside.
-    pub joins_waiting_max: usize,
+    pub joins: joining::Settings,
     /// Rows deleted in one transaction when what is over is pruned.
     pub prune_batch_max: u32,
 }
@@ -34,8 +31,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            joins_batch_max: 512,
-            joins_waiting_max: 8_192,
+            joins: joining::Settings::default(),
             prune_batch_max: 5_000,
         }
     }
@@ -43,7 +39,7 @@ impl Default for Settings {
 
 pub struct EmbeddedQueue {
     db: Database,
-    joins: mpsc::Sender<Join>,
+    joining: Joining,
     prune_batch_max: u32,
 }
 
@@ -51,11 +47,10 @@ impl EmbeddedQueue {
     /// `db`: SQLite, with the schema. Must be called within a tokio runtime: it starts the task that joins.
     #[must_use]
     pub fn new(db: Database, settings: &Settings) -> Self {
-        let (joins, waiting) = mpsc::channel(settings.joins_waiting_max.max(1));
-        tokio::spawn(joins::run(db.clone(), settings.joins_batch_max, waiting));
+        let joining = Joining::start(&settings.joins, Joins(db.clone()));
         Self {
             db,
-            joins,
+            joining,
             prune_batch_max: settings.prune_batch_max.max(1),
         }
     }
@@ -123,16 +118,12 @@ fn of_sql(error: sql::Error) -> Error {
 #[async_trait]
 impl Queue for EmbeddedQueue {
     async fn join(&self, coupon: CouponId, user: UserId, now_us: i64) -> Result<Joined, Error> {
-        let (answer, answered) = oneshot::channel();
         let join = Join {
             coupon,
             user,
             now_us,
-            answer,
         };
-        let closed = || Error::Unavailable("the embedded queue is shutting down".into());
-        self.joins.send(join).await.map_err(|_| closed())?;
-        answered.await.map_err(|_| closed())?
+        self.joining.join(join).await
     }
 
     async fn standings(

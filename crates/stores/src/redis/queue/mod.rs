@@ -2,6 +2,7 @@
 //! decides who wins, and recovery starts a new epoch on a server that does not hold the guarded scripts.
 //! Built by the binary; behind the feature's `Queue` port.
 
+mod joins;
 mod keys;
 mod rebuild;
 mod scripts;
@@ -10,12 +11,14 @@ use async_trait::async_trait;
 use commerce::coupon::Queue;
 use commerce::coupon::model::Holder;
 use commerce::coupon::queue::{
-    Ask, Depth, Entry, Error, Incarnation, Joined, Known, Lease, Leased, Place, Settled,
-    Settlement, Standings, Terms, Waiting,
+    Ask, Depth, Entry, Error, Incarnation, Joined, Known, Lease, Leased, Settled, Settlement,
+    Standings, Terms, Waiting,
 };
 use commerce::ids::{CouponId, UserId};
 
 use super::{Redis, Script};
+use crate::joining::{Join, Joining, Settings};
+use joins::Joins;
 use scripts::Scripts;
 
 /// Users of one script call; Lua unpacks no more than some thousands.
@@ -24,14 +27,22 @@ const CALL_MAX: usize = 1_000;
 pub struct RedisQueue {
     redis: Redis,
     scripts: Scripts,
+    joining: Joining,
 }
 
 impl RedisQueue {
+    /// Must be called within a tokio runtime: it starts the task that joins.
     #[must_use]
-    pub fn new(redis: Redis) -> Self {
+    pub fn new(redis: Redis, settings: &Settings) -> Self {
+        let scripts = Scripts::new();
+        let joins = Joins {
+            redis: redis.clone(),
+            script: scripts.join.clone(),
+        };
         Self {
             redis,
-            scripts: Scripts::new(),
+            scripts,
+            joining: Joining::start(settings, joins),
         }
     }
 
@@ -86,29 +97,12 @@ impl From<super::Error> for Error {
 #[async_trait]
 impl Queue for RedisQueue {
     async fn join(&self, coupon: CouponId, user: UserId, now_us: i64) -> Result<Joined, Error> {
-        let keys = &keys::all(coupon)[..4];
-        let arguments = [user.to_string(), now_us.to_string()];
-        let answer = self.guarded(&self.scripts.join, keys, &arguments).await?;
-        let place = || -> Result<Place, Error> {
-            Ok(Place {
-                sequence: number(&answer, 1)?,
-                base: number(&answer, 2)?,
-                last: number(&answer, 3)?,
-            })
+        let join = Join {
+            coupon,
+            user,
+            now_us,
         };
-        match word(&answer)? {
-            "queued" => Ok(Joined::Queued(place()?)),
-            "again" => Ok(Joined::AlreadyQueued(place()?)),
-            "settled" => Ok(Joined::Settled(settlement(text(&answer, 1)?)?)),
-            "sold-out" => Ok(Joined::SoldOut),
-            "not-open" => Ok(Joined::NotOpen),
-            "ended" => Ok(Joined::Ended),
-            "paused" => Ok(Joined::Paused),
-            "closed" => Ok(Joined::Closed),
-            "recovering" => Ok(Joined::Recovering),
-            "unknown" => Ok(Joined::Unknown),
-            other => Err(strange(other)),
-        }
+        self.joining.join(join).await
     }
 
     async fn standings(
