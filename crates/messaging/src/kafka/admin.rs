@@ -26,7 +26,7 @@ type Client = BaseConsumer<Reporter>;
 const GROUPS_KEPT: usize = 32;
 /// Events taken from an unpolled client at each use, so that they do not pile up.
 const EVENTS_TAKEN: usize = 100;
-/// Between two looks whether a new topic has come to be known.
+/// Between two looks whether a new topic is open.
 const CREATED_LOOK: Duration = Duration::from_millis(20);
 
 pub struct Admin {
@@ -132,23 +132,31 @@ impl Admin {
                 Err((name, code)) => return Err(errors::of_delivery(code, &name)),
             }
         }
-        self.wait_until_known(topics).await
+        self.wait_until_open(topics).await
     }
 
-    /// The controller has them; the brokers that clients ask hear of them a moment later.
-    async fn wait_until_known(&self, topics: &[TopicSpec]) -> Result<(), Error> {
+    /// The controller has them; the brokers that clients ask hear of them a moment later, and a leader opens its partitions later
+    /// still. What is sent to one before is refused, and records of one batch could pass each other then.
+    async fn wait_until_open(&self, topics: &[TopicSpec]) -> Result<(), Error> {
         let until = tokio::time::Instant::now() + self.request;
         for topic in topics {
-            while let Err(error) = self.topic(&topic.name).await {
-                if tokio::time::Instant::now() >= until {
-                    return Err(match error {
-                        Error::UnknownTopic(name) => {
-                            Error::Unavailable(format!("{name} was created and is not known yet"))
-                        }
-                        error => error,
-                    });
+            while let Err(error) = self.watermarks(&topic.name).await {
+                if tokio::time::Instant::now() < until {
+                    tokio::time::sleep(CREATED_LOOK).await;
+                    continue;
                 }
-                tokio::time::sleep(CREATED_LOOK).await;
+                match self.topic(&topic.name).await {
+                    // A partition without a leader keeps neither the topic's others nor other topics waiting.
+                    Ok(_) => {
+                        tracing::warn!(topic = topic.name, %error, "a topic is not open in all its partitions; going on");
+                        break;
+                    }
+                    Err(Error::UnknownTopic(name)) => {
+                        let text = format!("{name} was created and is not known yet");
+                        return Err(Error::Unavailable(text));
+                    }
+                    Err(error) => return Err(error),
+                }
             }
         }
         Ok(())

@@ -38,6 +38,8 @@ pub struct KafkaLog {
     readers: Arc<Readers>,
     /// Topics that have been seen: publishing to another asks first, as a broker may create what it does not know.
     seen: Mutex<HashSet<String>>,
+    /// Held while that is asked: batches go on in the order in which they came.
+    turn: tokio::sync::Mutex<()>,
 }
 
 impl KafkaLog {
@@ -54,6 +56,7 @@ impl KafkaLog {
             admin: Admin::new(&settings)?,
             readers: Arc::new(Readers::new(&settings)),
             seen: Mutex::default(),
+            turn: tokio::sync::Mutex::default(),
             settings,
         })
     }
@@ -62,6 +65,11 @@ impl KafkaLog {
     async fn unseen(&self, batch: &[Outgoing]) -> HashMap<String, Error> {
         let topics: BTreeSet<&str> = batch.iter().map(|record| record.topic.as_str()).collect();
         let mut unseen = HashMap::new();
+        // Tried first: where nobody is before us this must not wait, not even for the scheduler's sake.
+        let _turn = match self.turn.try_lock() {
+            Ok(turn) => turn,
+            Err(_) => self.turn.lock().await,
+        };
         for name in topics {
             if self.seen.lock().contains(name) {
                 continue;

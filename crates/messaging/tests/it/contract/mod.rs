@@ -31,6 +31,7 @@ macro_rules! on_both {
 
 on_both! {
     publishing::order_is_kept_in_each_partition,
+    publishing::batches_keep_their_order_on_a_new_topic,
     publishing::keys_land_where_java_puts_them,
     publishing::headers_come_back_as_they_were,
     publishing::nulls_are_not_empty,

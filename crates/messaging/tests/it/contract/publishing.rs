@@ -31,6 +31,22 @@ pub async fn order_is_kept_in_each_partition(bed: &Bed) {
     }
 }
 
+/// Nobody has published there before: each batch finds the topic new, and its partition may just have been opened.
+pub async fn batches_keep_their_order_on_a_new_topic(bed: &Bed) {
+    for _ in 0..8 {
+        let topic = bed.topic(1).await;
+        let batches = (0..6).map(|_| {
+            bed.log
+                .publish(vec![at(&topic, 0, "x"), at(&topic, 0, "y")])
+        });
+        let results = futures::future::join_all(batches).await;
+        let places = results.into_iter().flatten();
+        let offsets = places.map(|place| place.map(|place| place.offset));
+        let offsets: Result<Vec<i64>, _> = offsets.collect();
+        assert_eq!(offsets.expect("taken"), (0..12).collect::<Vec<_>>());
+    }
+}
+
 pub async fn keys_land_where_java_puts_them(bed: &Bed) {
     let topic = bed.topic(3).await;
     // By Java's `toPositive(murmur2(key)) % 3`, from the hashes in Kafka's own UtilsTest.
