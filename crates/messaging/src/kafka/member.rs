@@ -2,7 +2,7 @@
 //! Commits and seeks go straight to librdkafka, which is safe from any thread; records come from the pump.
 //! `KafkaLog::join` makes it.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::Sender;
@@ -20,7 +20,7 @@ use crate::record::TopicPartition;
 use super::bell::Bell;
 use super::blocking;
 use super::errors;
-use super::pump::{Command, Pump};
+use super::pump::{Command, Pump, Ticket};
 use super::rebalance::{self, Context, Native};
 use super::settings::Settings;
 
@@ -29,9 +29,9 @@ pub struct Member {
     consumer: Option<Arc<Native>>,
     commands: Sender<Command>,
     bell: Bell,
-    deliveries: mpsc::UnboundedReceiver<Result<Delivery, Error>>,
-    /// Partitions whose batch is with the runtime.
-    out: BTreeSet<TopicPartition>,
+    deliveries: mpsc::UnboundedReceiver<Result<(Delivery, Ticket), Error>>,
+    /// Partitions whose batch is with the runtime, and which batch.
+    out: BTreeMap<TopicPartition, Ticket>,
     /// A commit that was not answered in time; the next one waits for it, so that they cannot overtake each other.
     unanswered: Option<oneshot::Receiver<Result<(), Error>>>,
     request: Duration,
@@ -73,7 +73,7 @@ pub fn join(settings: &Settings, subscription: &Subscription) -> Result<Member, 
         commands,
         bell,
         deliveries,
-        out: BTreeSet::new(),
+        out: BTreeMap::new(),
         unanswered: None,
         request,
         leave: Duration::from_millis(settings.leave_timeout_ms),
@@ -138,10 +138,10 @@ impl Member {
 #[async_trait]
 impl Membership for Member {
     async fn next(&mut self) -> Result<Delivery, Error> {
-        let delivery = self.deliveries.recv().await.ok_or_else(gone)??;
+        let (delivery, ticket) = self.deliveries.recv().await.ok_or_else(gone)??;
         match &delivery {
             Delivery::Batch(batch) => {
-                self.out.insert(batch.partition.clone());
+                self.out.insert(batch.partition.clone(), ticket);
             }
             Delivery::Revoked(revocation) => {
                 for at in &revocation.partitions {
@@ -157,16 +157,15 @@ impl Membership for Member {
     }
 
     fn ready(&mut self, partition: &TopicPartition) {
-        // Only for a batch of this assignment: a late word on an earlier one must not free a second batch.
-        if self.out.remove(partition) {
-            self.command(Command::Ready(partition.clone()));
+        if let Some(ticket) = self.out.remove(partition) {
+            self.command(Command::Ready(partition.clone(), ticket));
         }
     }
 
     async fn seek(&mut self, partition: &TopicPartition, offset: i64) -> Result<(), Error> {
-        if !self.out.contains(partition) {
+        let Some(ticket) = self.out.get(partition).copied() else {
             return Err(not_held(partition));
-        }
+        };
         let consumer = self.consumer()?;
         let (at, request) = (partition.clone(), self.request);
         blocking(move || {
@@ -177,7 +176,7 @@ impl Membership for Member {
         })
         .await?;
         self.out.remove(partition);
-        self.command(Command::Sought(partition.clone(), offset));
+        self.command(Command::Sought(partition.clone(), ticket, offset));
         Ok(())
     }
 

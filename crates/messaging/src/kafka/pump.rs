@@ -21,10 +21,14 @@ use super::errors;
 use super::rebalance::{Change, Context, Native, Queue};
 use super::records;
 
+/// Tells a batch from every other: a late word on one of an earlier assignment must not free a second of this one.
+pub type Ticket = u64;
+
 pub enum Command {
-    Ready(TopicPartition),
-    /// The member has moved the partition to this offset itself.
-    Sought(TopicPartition, i64),
+    /// This batch is settled.
+    Ready(TopicPartition, Ticket),
+    /// The member has moved the partition to this offset itself, in place of settling the batch.
+    Sought(TopicPartition, Ticket, i64),
     Leave(oneshot::Sender<()>),
 }
 
@@ -39,6 +43,8 @@ pub struct Pump {
     batch_max: usize,
     bytes_max: usize,
     partitions: BTreeMap<TopicPartition, Partition>,
+    /// The last one given.
+    ticket: Ticket,
 }
 
 struct Partition {
@@ -51,8 +57,8 @@ struct Partition {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
     Ready,
-    /// A batch is out.
-    Busy,
+    /// This batch is out.
+    Busy(Ticket),
     Stopped,
 }
 
@@ -70,6 +76,7 @@ impl Pump {
             batch_max: batch_max.max(1),
             bytes_max,
             partitions: BTreeMap::new(),
+            ticket: 0,
         }
     }
 
@@ -107,7 +114,7 @@ impl Pump {
         self.consumer.context()
     }
 
-    fn tell(&self, delivery: Result<Delivery, Error>) {
+    fn tell(&self, delivery: Result<(Delivery, Ticket), Error>) {
         // A member that is being dropped leaves right after.
         let _ = self.context().deliveries.send(delivery);
     }
@@ -116,15 +123,13 @@ impl Pump {
     fn obey(&mut self) -> Result<Option<oneshot::Sender<()>>, ()> {
         loop {
             match self.commands.try_recv() {
-                Ok(Command::Ready(at)) => {
-                    if let Some(partition) = self.partitions.get_mut(&at)
-                        && partition.state == State::Busy
-                    {
+                Ok(Command::Ready(at, ticket)) => {
+                    if let Some(partition) = self.with_batch(&at, ticket) {
                         partition.state = State::Ready;
                     }
                 }
-                Ok(Command::Sought(at, offset)) => {
-                    if let Some(partition) = self.partitions.get_mut(&at) {
+                Ok(Command::Sought(at, ticket, offset)) => {
+                    if let Some(partition) = self.with_batch(&at, ticket) {
                         partition.state = State::Ready;
                         partition.next = Some(offset);
                     }
@@ -134,6 +139,11 @@ impl Pump {
                 Err(TryRecvError::Disconnected) => return Err(()),
             }
         }
+    }
+
+    fn with_batch(&mut self, at: &TopicPartition, ticket: Ticket) -> Option<&mut Partition> {
+        let partition = self.partitions.get_mut(at)?;
+        (partition.state == State::Busy(ticket)).then_some(partition)
     }
 
     /// After a failure the consumer is kept until the member has let go of it, so that it is closed on this thread.
@@ -215,17 +225,17 @@ impl Pump {
             let (records, failed) = take(partition, at, self.batch_max, self.bytes_max);
             if let Some(last) = records.last() {
                 partition.next = Some(last.offset + 1);
-                partition.state = State::Busy;
-                told.push(Delivery::Batch(Batch {
-                    partition: at.clone(),
-                    records,
-                }));
+                self.ticket += 1;
+                partition.state = State::Busy(self.ticket);
+                let partition = at.clone();
+                let batch = Batch { partition, records };
+                told.push((Delivery::Batch(batch), self.ticket));
             }
             if let Some(error) = failed
                 && let Some(reason) = stop_reason(&self.consumer, at, partition.next, &error)
             {
                 partition.state = State::Stopped;
-                told.push(Delivery::Stopped(at.clone(), reason));
+                told.push((Delivery::Stopped(at.clone(), reason), self.ticket));
             }
         }
         for delivery in told {
@@ -286,5 +296,46 @@ fn stop_reason(
             reporter.trouble(Some(code), &format!("{at}: {error}"));
             None
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::kafka::Settings;
+    use crate::kafka::bell::Bell;
+    use crate::kafka::rebalance::{self, Context};
+    use crate::log::Reset;
+
+    use super::*;
+
+    #[test]
+    fn a_late_word_on_an_earlier_batch_frees_no_second_one() {
+        let settings = Settings {
+            brokers: "127.0.0.1:1".to_owned(),
+            ..Settings::default()
+        };
+        let (tell, _deliveries) = tokio::sync::mpsc::unbounded_channel();
+        let none = Duration::ZERO;
+        let context = Context::new("group", Reset::Earliest, none, none, tell, Bell::default());
+        let consumer = rebalance::create(&settings.plain(), context).expect("right settings");
+        let queue = consumer.split_partition_queue("topic", 0).expect("a queue");
+        let (command, commands) = std::sync::mpsc::channel();
+        let mut pump = Pump::new(consumer, commands, 1, 1);
+        let at = TopicPartition::new("topic", 0);
+        let partition = Partition {
+            queue,
+            next: Some(7),
+            state: State::Busy(2),
+        };
+        pump.partitions.insert(at.clone(), partition);
+        let mut after = |word| {
+            command.send(word).expect("the pump is there");
+            assert!(matches!(pump.obey(), Ok(None)));
+            let partition = &pump.partitions[&at];
+            (partition.state == State::Ready, partition.next)
+        };
+        assert_eq!(after(Command::Ready(at.clone(), 1)), (false, Some(7)));
+        assert_eq!(after(Command::Sought(at.clone(), 1, 3)), (false, Some(7)));
+        assert_eq!(after(Command::Sought(at.clone(), 2, 3)), (true, Some(3)));
     }
 }

@@ -23,6 +23,7 @@ use crate::record::TopicPartition;
 
 use super::bell::Bell;
 use super::errors;
+use super::pump::Ticket;
 use super::reporter::Reporter;
 
 pub type Native = BaseConsumer<Context>;
@@ -51,7 +52,8 @@ pub struct Context {
     pub reset: Reset,
     pub drain: Duration,
     pub request: Duration,
-    pub deliveries: UnboundedSender<Result<Delivery, Error>>,
+    /// Each with the ticket of its batch; of no meaning with what is none.
+    pub deliveries: UnboundedSender<Result<(Delivery, Ticket), Error>>,
     /// Set right after the consumer is made: queues can be split from an `Arc` only.
     pub consumer: OnceLock<Weak<Native>>,
     changes: Mutex<Vec<Change>>,
@@ -65,7 +67,7 @@ impl Context {
         reset: Reset,
         drain: Duration,
         request: Duration,
-        deliveries: UnboundedSender<Result<Delivery, Error>>,
+        deliveries: UnboundedSender<Result<(Delivery, Ticket), Error>>,
         bell: Bell,
     ) -> Self {
         Self {
@@ -126,7 +128,7 @@ impl Context {
         self.owned.lock().extend(partitions.iter().cloned());
         self.changes.lock().push(Change::Assigned(assigned));
         if !partitions.is_empty() {
-            self.tell(Ok(Delivery::Assigned(partitions)));
+            self.tell(Delivery::Assigned(partitions));
         }
         Ok(())
     }
@@ -186,7 +188,7 @@ impl Context {
 
     fn drain(&self, partitions: Vec<TopicPartition>, lost: bool) {
         let (revocation, mut released) = Revocation::new(partitions);
-        self.tell(Ok(Delivery::Revoked(revocation)));
+        self.tell(Delivery::Revoked(revocation));
         let until = Instant::now() + self.drain;
         while !lost && !self.is_leaving() {
             // Called, or dropped: either way it has let go.
@@ -211,9 +213,9 @@ impl Context {
         }
     }
 
-    fn tell(&self, delivery: Result<Delivery, Error>) {
+    fn tell(&self, delivery: Delivery) {
         // A member that is being dropped leaves right after.
-        let _ = self.deliveries.send(delivery);
+        let _ = self.deliveries.send(Ok((delivery, 0)));
     }
 }
 
