@@ -1,5 +1,6 @@
 //! I4: every event that an order owes has a note of its consumer; what has none is pending in the outbox, dead-lettered, or
-//! missing. A note that no order owes is a difference too. Ranking's events are checked by its boards.
+//! missing. A note that no order owes is a difference too, and so is a number that two events share, for only one of them counts.
+//! Ranking's events are checked by its boards.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
@@ -61,6 +62,7 @@ async fn check(
     let tx = snapshot(db).await?;
     let mut check = Check::new("I4", place.name);
     let mut notes = Notes::read(&tx, db, place.consumer).await?;
+    let mut numbers = Numbers::default();
     let topic = match place.noted {
         Noted::DataPlatform => &settings.data_platform_topic,
         Noted::Analytics => &settings.order_completed_topic,
@@ -75,6 +77,7 @@ async fn check(
         for seq in owed.iter().flat_map(|order| order.not_owed).flatten() {
             // Had inside the request: a note is as good as none.
             notes.take(seq);
+            numbers.insert(seq);
         }
         for event in owed.iter().flat_map(Owed::events) {
             check.examined += 1;
@@ -82,6 +85,14 @@ async fn check(
                 check.differ(settings.listed_max, event.difference("a number", "none"));
                 continue;
             };
+            if !numbers.insert(seq) {
+                let found = format!("number {seq}, another event's too");
+                check.differ(
+                    settings.listed_max,
+                    event.difference("a number of its own", &found),
+                );
+                continue;
+            }
             if notes.take(seq) {
                 continue;
             }
@@ -261,7 +272,27 @@ impl Notes {
     }
 }
 
-/// Every product of an order that owes ranking has its number, and every cancel too.
+/// Numbers of events that have been come across.
+#[derive(Default)]
+struct Numbers {
+    blocks: BTreeMap<i64, Vec<u8>>,
+}
+
+impl Numbers {
+    /// False when it was there already.
+    fn insert(&mut self, seq: i64) -> bool {
+        let bytes = usize::try_from(BLOCK / 8).unwrap_or_default();
+        let bits = self.blocks.entry(seq.div_euclid(BLOCK));
+        let bits = bits.or_insert_with(|| vec![0; bytes]);
+        let index = usize::try_from(seq.rem_euclid(BLOCK)).unwrap_or_default();
+        let mask = 1 << (index % 8);
+        let was = bits[index / 8] & mask != 0;
+        bits[index / 8] |= mask;
+        !was
+    }
+}
+
+/// Every product of an order that owes ranking has its number, and every cancel too; no number is there twice.
 async fn numbers(db: &Database) -> Result<Check, Error> {
     let tx = snapshot(db).await?;
     let mut check = Check::new("I4", "numbers of the ranking");
@@ -271,17 +302,40 @@ async fn numbers(db: &Database) -> Result<Check, Error> {
                 COUNT(l.ranking_seq) AS sales, COUNT(l.cancel_ranking_seq) AS cancels
             FROM orders o JOIN order_lines l ON l.order_id = o.id
             WHERE (o.owes & 1) <> 0 OR (o.cancel_owes & 1) <> 0 GROUP BY o.id) t";
+    let mut odd = 0;
     if let Some(row) = tx.query_one_raw(db.statement(sql, vec![])).await? {
         check.examined = row.try_get_by::<i64, _>(0)?.unsigned_abs();
-        check.differences = row.try_get_by::<i64, _>(1)?.unsigned_abs();
+        odd = row.try_get_by::<i64, _>(1)?.unsigned_abs();
     }
+    let sql = "SELECT COUNT(*) FROM (SELECT n FROM (
+            SELECT ranking_seq AS n FROM order_lines WHERE ranking_seq IS NOT NULL
+            UNION ALL SELECT cancel_ranking_seq FROM order_lines WHERE cancel_ranking_seq IS NOT NULL
+        ) given GROUP BY n HAVING COUNT(*) > 1) twice";
+    let row = tx.query_one_raw(db.statement(sql, vec![])).await?;
+    let shared: i64 = row.map_or(Ok(0), |row| row.try_get_by(0))?;
+    let shared = shared.unsigned_abs();
     tx.rollback().await?;
-    if check.differences > 0 {
-        check.listed.push(Difference {
-            subject: "order lines".into(),
-            expected: "one number a product of an order".into(),
-            found: format!("{} orders with fewer or more", check.differences),
-        });
-    }
+    check.differences = odd + shared;
+    let mut list = |wrong: u64, subject: &str, expected: &str, what: &str| {
+        if wrong > 0 {
+            check.listed.push(Difference {
+                subject: subject.into(),
+                expected: expected.into(),
+                found: format!("{wrong} {what}"),
+            });
+        }
+    };
+    list(
+        odd,
+        "order lines",
+        "one number a product of an order",
+        "orders with fewer or more",
+    );
+    list(
+        shared,
+        "numbers of order lines",
+        "each given once",
+        "given to two events or more",
+    );
     Ok(check)
 }

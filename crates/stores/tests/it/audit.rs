@@ -24,6 +24,7 @@ on_both!(
     a_shop_in_order_is_clean,
     each_kind_of_damage_is_named,
     what_is_under_way_is_no_difference,
+    a_number_that_two_events_share_is_said_to_be,
     differences_are_counted_past_those_listed,
 );
 
@@ -153,7 +154,19 @@ const DAMAGE: [(&str, &str, &str, &str); 14] = [
 ];
 
 /// Damage to events and boards.
-const LATER_DAMAGE: [(&str, &str, &str, &str); 4] = [
+const LATER_DAMAGE: [(&str, &str, &str, &str); 6] = [
+    (
+        "UPDATE orders SET completed_seq = 1 WHERE id = 2",
+        "UPDATE orders SET completed_seq = 2 WHERE id = 2",
+        "notes of the analytics",
+        "order 2",
+    ),
+    (
+        "UPDATE order_lines SET cancel_ranking_seq = 1 WHERE id = 4",
+        "UPDATE order_lines SET cancel_ranking_seq = 4 WHERE id = 4",
+        "numbers of the ranking",
+        "numbers of order lines",
+    ),
     (
         "UPDATE orders SET completed_seq = 9 WHERE id = 1",
         "UPDATE orders SET completed_seq = 1 WHERE id = 1",
@@ -320,6 +333,19 @@ async fn what_is_under_way_is_no_difference(backend: &Backend) {
         vec!["note of number 70000"],
     );
     assert_eq!(named(&report), [phantom]);
+}
+
+async fn a_number_that_two_events_share_is_said_to_be(backend: &Backend) {
+    let (db, rankings) = shop(backend).await;
+    execute(&db, "UPDATE orders SET completed_seq = 3 WHERE id = 1").await;
+    let report = audited(&db, &rankings, &[]).await;
+    let check = report
+        .checks
+        .iter()
+        .find(|c| c.name == "notes of the analytics");
+    let listed = &check.unwrap().listed;
+    assert_eq!(listed[0].subject, "cancel of order 2");
+    assert_eq!(listed[0].found, "number 3, another event's too");
 }
 
 async fn differences_are_counted_past_those_listed(backend: &Backend) {
