@@ -8,6 +8,7 @@ mod catalogue;
 mod coupon_queue;
 mod coupon_shop;
 mod coupons;
+mod first_notes;
 mod idempotency;
 mod notes;
 mod orders;
