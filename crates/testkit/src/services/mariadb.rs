@@ -127,6 +127,11 @@ impl MariaDb {
 }
 
 impl Place {
+    /// Of its own: a server that starts removes temporary tables from its folder, those of its neighbours too.
+    fn tmpdir(&self) -> String {
+        format!("--tmpdir={}", self.folder.path().display())
+    }
+
     async fn install(&self) -> Result<()> {
         programs::find("mariadbd")?;
         let mut command = tokio::process::Command::new(programs::find("mariadb-install-db")?);
@@ -134,6 +139,7 @@ impl Place {
             .arg("--no-defaults")
             .arg(format!("--datadir={}", self.folder.join("data").display()))
             .args(["--auth-root-authentication-method=normal", "--skip-test-db"])
+            .arg(self.tmpdir())
             .args(as_root())
             .stdin(Stdio::null())
             .kill_on_drop(true);
@@ -156,6 +162,7 @@ impl Place {
             .arg(format!("--datadir={}", self.folder.join("data").display()))
             .arg(format!("--socket={}", self.folder.join("socket").display()))
             .arg(format!("--port={}", self.port))
+            .arg(self.tmpdir())
             .args(["--bind-address=127.0.0.1", "--skip-name-resolve"])
             .args(["--max-connections=500", "--character-set-server=utf8mb4"]);
         let process = Process::spawn(command, &self.folder.join("log"))?;
