@@ -45,7 +45,8 @@ pub struct Args {
     /// End after so many records.
     #[arg(long)]
     max_records: Option<u64>,
-    /// End when nothing came for so long.
+    /// End when nothing came for so long. With --group this counts from when the group has given us partitions: a member
+    /// that was killed holds that up for as long as kafka.session_timeout_ms, and no longer is waited for.
     #[arg(long, value_name = "MS")]
     idle_exit_ms: Option<u64>,
 }
@@ -53,6 +54,7 @@ pub struct Args {
 pub async fn run(args: Args, config: Config) -> anyhow::Result<()> {
     let cancel = CancellationToken::new();
     stop::on_signal(cancel.clone())?;
+    let joining = Duration::from_millis(config.kafka.session_timeout_ms);
     let shop = Shop::open(config).await?;
     let log = shop::open_log(&shop).await?;
     log.topic(&args.topic).await?;
@@ -63,7 +65,7 @@ pub async fn run(args: Args, config: Config) -> anyhow::Result<()> {
     };
     match printer.args.group.clone() {
         None => alone(log, printer, cancel).await,
-        Some(group) => member(log, group, printer, cancel).await,
+        Some(group) => member(log, group, printer, joining, cancel).await,
     }
 }
 
@@ -104,9 +106,13 @@ impl Printer {
         Ok(next)
     }
 
-    async fn idle(&self) {
+    /// Until nothing came for too long, and then for so much more.
+    async fn idle(&self, more: Duration) {
         match self.args.idle_exit_ms {
-            Some(ms) => tokio::time::sleep(Duration::from_millis(ms)).await,
+            Some(ms) => {
+                let idle = Duration::from_millis(ms);
+                tokio::time::sleep(idle.saturating_add(more)).await;
+            }
             None => std::future::pending().await,
         }
     }
@@ -135,7 +141,7 @@ async fn alone(
     while !printer.is_done() {
         let batch = tokio::select! {
             () = cancel.cancelled() => break,
-            () = printer.idle() => break,
+            () = printer.idle(Duration::ZERO) => break,
             batch = batches.recv() => batch,
         };
         let Some(batch) = batch else { break };
@@ -181,6 +187,7 @@ async fn member(
     log: Arc<dyn EventLog>,
     group: String,
     mut printer: Printer,
+    joining: Duration,
     cancel: CancellationToken,
 ) -> anyhow::Result<()> {
     let reset = if printer.args.from_beginning {
@@ -195,7 +202,7 @@ async fn member(
         reset,
     };
     let mut membership = log.join(subscription).await?;
-    let ended = print_deliveries(membership.as_mut(), &mut printer, &cancel).await;
+    let ended = print_deliveries(membership.as_mut(), &mut printer, joining, &cancel).await;
     membership.leave().await?;
     ended
 }
@@ -203,16 +210,18 @@ async fn member(
 async fn print_deliveries(
     membership: &mut dyn Membership,
     printer: &mut Printer,
+    joining: Duration,
     cancel: &CancellationToken,
 ) -> anyhow::Result<()> {
+    let mut more = joining;
     while !printer.is_done() {
         let delivery = tokio::select! {
             () = cancel.cancelled() => break,
-            () = printer.idle() => break,
+            () = printer.idle(more) => break,
             delivery = membership.next() => delivery?,
         };
         match delivery {
-            Delivery::Assigned(_) => {}
+            Delivery::Assigned(_) => more = Duration::ZERO,
             Delivery::Revoked(revocation) => revocation.done(),
             Delivery::Stopped(partition, error) => bail!("{partition} cannot be read on: {error}"),
             Delivery::Batch(batch) => {

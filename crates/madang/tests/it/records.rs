@@ -1,6 +1,6 @@
 //! `topics`, `produce` and `consume`, on the embedded log and on Kafka.
 
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::process::Stdio;
 
 use anyhow::{Context, Result, ensure};
@@ -107,6 +107,41 @@ async fn records_go_round_on_kafka() -> Result<()> {
     };
     let topic = format!("letters-{}", std::process::id());
     goes_round(&place?.settings, &topic).await
+}
+
+/// The group waits for a member that was killed until its session has run out; whoever reads on waits with it.
+#[tokio::test]
+async fn a_group_is_read_on_after_a_member_was_killed_on_kafka() -> Result<()> {
+    let Some(place) = real().await else {
+        return Ok(());
+    };
+    // The shortest that a broker allows.
+    let settings = place?
+        .settings
+        .env("MADANG_KAFKA__SESSION_TIMEOUT_MS", "6000");
+    let topic = format!("killed-{}", std::process::id());
+    let create = ["topics", "create", &topic, "--partitions", "1"];
+    settings.run(&create).await?.expect_success();
+    feed(&settings, &["produce", &topic], "one\n")?;
+    let read = ["consume", &topic, "--from-beginning", "--group", &topic];
+    let mut killed = settings
+        .command()
+        .args(read)
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let mut line = String::new();
+    let out = killed.stdout.take().context("stdout")?;
+    BufReader::new(out).read_line(&mut line)?;
+    killed.kill()?;
+    killed.wait()?;
+    assert_eq!(line, "one\n");
+
+    feed(&settings, &["produce", &topic], "two\n")?;
+    let short = [&read[..], &["--idle-exit-ms", "1000"]].concat();
+    let said = settings.run(&short).await?.expect_success();
+    // What was printed and not committed may come again.
+    assert!(said.stdout.ends_with("two\n"), "{said:?}");
+    Ok(())
 }
 
 #[tokio::test]
