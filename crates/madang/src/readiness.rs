@@ -16,6 +16,8 @@ use utoipa::ToSchema;
 /// Between two questions to a dependency that is there, and to one that is not: its return is to be noticed soon.
 const ASK_EVERY: Duration = Duration::from_secs(1);
 const ASK_AGAIN: Duration = Duration::from_millis(100);
+/// How many different causes of one absence the log is told.
+const CAUSES_TOLD: usize = 4;
 /// How long a dependency may take to answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
@@ -80,6 +82,8 @@ impl Report {
 
 struct Known {
     dependencies: Vec<DependencyReport>,
+    /// Of each, the causes that the log has been told since it was there, without their numbers.
+    told: Vec<Vec<String>>,
     /// Steps of the start that are not done.
     steps: Vec<String>,
     was_ready: bool,
@@ -101,6 +105,7 @@ impl Readiness {
         });
         let readiness = Arc::new(Self {
             known: RwLock::new(Known {
+                told: vec![Vec::new(); dependencies.len()],
                 dependencies: reports.collect(),
                 steps: Vec::new(),
                 was_ready: false,
@@ -148,24 +153,28 @@ impl Readiness {
     }
 
     fn learn(&self, index: usize, answer: Result<(), String>) {
-        let mut known = self.known.write();
+        let known = &mut *self.known.write();
         let dependency = &mut known.dependencies[index];
+        let told = &mut known.told[index];
         let before = dependency.state;
         let name = dependency.name;
         match answer {
             Ok(()) => {
                 dependency.state = State::Up;
                 let had_trouble = dependency.detail.take().is_some();
+                told.clear();
                 if before == State::Down || had_trouble {
                     tracing::info!(dependency = name, "dependency is there again");
                 }
             }
             Err(cause) => {
-                let first = dependency.detail.is_none();
                 if before != State::Waiting {
                     dependency.state = State::Down;
                 }
-                if first {
+                // Once each: the first is often that nobody has answered yet, and the next why.
+                let kind = cause.replace(|c: char| c.is_ascii_digit(), "");
+                if told.len() < CAUSES_TOLD && !told.contains(&kind) {
+                    told.push(kind);
                     tracing::warn!(dependency = name, %cause, "dependency is not there, waiting for it");
                 }
                 dependency.detail = Some(cause);

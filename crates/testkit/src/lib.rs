@@ -33,6 +33,8 @@ pub use eventually::eventually;
 pub use folder::Folder;
 pub use port::free_port;
 pub use process::Process;
+#[cfg(feature = "tls")]
+pub use services::{Door, PASSWORD, SecuredKafka, USER};
 pub use services::{Kafka, MariaDb, Redis, Services, Which, jars};
 #[cfg(feature = "http")]
 pub use shop::{Finished, ShopProcess, ShopSettings};

@@ -1,4 +1,4 @@
-//! The programs that the services need, where they are and which Debian package brings each.
+//! The programs that the services and the builds need, where they are and which Debian package brings each.
 //! It installs nothing: the `suite` command does.
 //! Called by the services before they start and by `suite` to see what is missing.
 
@@ -7,12 +7,16 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, anyhow};
 
 /// Program and the Debian package that brings it.
-pub const NEEDED: [(&str, &str); 5] = [
+pub const NEEDED: [(&str, &str); 7] = [
     ("mariadbd", "mariadb-server"),
     ("redis-server", "redis-server"),
     ("kcat", "kcat"),
     ("java", "default-jre-headless"),
     ("mvn", "maven"),
+    // For librdkafka and the vendored OpenSSL. Debian's `perl` alone may come without the modules that OpenSSL's build takes:
+    // what the full package brings is looked for.
+    ("make", "make"),
+    ("prove", "perl"),
 ];
 
 /// Full path of a program. Looks in the system folders too, which are not always in an ordinary user's PATH.
@@ -31,7 +35,7 @@ pub fn find(program: &str) -> Result<PathBuf> {
         })
 }
 
-/// The packages that would have to be installed for all services to start.
+/// The packages that would have to be installed for all builds to succeed and all services to start.
 pub fn missing_packages() -> Vec<&'static str> {
     NEEDED
         .iter()

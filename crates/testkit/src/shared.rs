@@ -9,6 +9,8 @@ use std::io::Write;
 use anyhow::Result;
 use tokio::sync::OnceCell;
 
+#[cfg(feature = "tls")]
+use crate::services::SecuredKafka;
 use crate::services::{Kafka, MariaDb, Redis};
 
 /// "off": tests that need a service do not run, because whoever started them wanted it so.
@@ -34,6 +36,13 @@ pub async fn kafka() -> Option<&'static Kafka> {
         None => Kafka::start().await,
     };
     had("Kafka", &SHARED, start).await
+}
+
+/// The Kafka with TLS and passwords of this test binary: always one of ours, as nobody outside has our keys. `None`: the test cannot run.
+#[cfg(feature = "tls")]
+pub async fn secured_kafka() -> Option<&'static SecuredKafka> {
+    static SHARED: OnceCell<Result<SecuredKafka>> = OnceCell::const_new();
+    had("Kafka with TLS", &SHARED, SecuredKafka::start).await
 }
 
 /// An empty Redis of the caller's own. Only where none can be started it is the one given from outside, whatever it holds.

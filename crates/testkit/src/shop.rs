@@ -17,7 +17,7 @@ use crate::free_port;
 use crate::process::Process;
 
 const READY_S: u64 = 60;
-const STOP_S: u64 = 30;
+const STOP_S: u64 = 60;
 const COMMAND_S: u64 = 300;
 const LOG_LINES: usize = 100;
 

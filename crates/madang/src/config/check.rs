@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 
-use super::show::without_password;
+use super::show::{masked_text, without_password};
 use super::{AuthMode, Config, Kafka, Publisher, Wrong, limits};
 
 const SECRET_MIN_BYTES: usize = 32;
@@ -206,15 +206,22 @@ fn kafka(config: &Config, rules: &mut Rules) {
     );
     let assignors = ["range", "cooperative-sticky", "roundrobin", "broker"];
     one_of(rules, "kafka.assignor", &config.kafka.assignor, &assignors);
-    if !brokers.is_empty()
-        && let Err(error) = log_settings(&config.kafka).check()
-    {
-        rules.must(
-            false,
-            "kafka.client",
-            &config.kafka.client,
-            &error.to_string(),
-        );
+    if brokers.is_empty() {
+        return;
+    }
+    if let Some(wrong) = log_settings(&config.kafka).wrong_property() {
+        match config.kafka.client.get(&wrong.name) {
+            Some(value) => {
+                let setting = format!("kafka.client.{:?}", wrong.name);
+                rules.must(false, &setting, masked_text(&wrong.name, value), &wrong.why);
+            }
+            // Made from another setting, under librdkafka's name for it.
+            None => rules.0.push(Wrong {
+                setting: "kafka".to_owned(),
+                value: String::new(),
+                right: format!("{} {}", wrong.name, wrong.why),
+            }),
+        }
     }
 }
 

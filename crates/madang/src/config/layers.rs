@@ -52,13 +52,39 @@ pub fn file(path: &Path) -> Result<Layer, Error> {
         cause,
     };
     let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
-    let table = text
+    let mut table = text
         .parse()
         .map_err(|error: toml::de::Error| wrong(error.to_string().trim_end().replace('\n', " ")))?;
+    flatten_free(&mut table);
     Ok(Layer {
         origin: path.display().to_string(),
         table,
     })
+}
+
+/// In TOML `a.b = 1` without quotes is a table `a` with a `b`: librdkafka's names have dots, and all of its values are texts.
+fn flatten_free(table: &mut Table) {
+    fn flatten(prefix: &str, table: Table, flat: &mut Table) {
+        for (name, value) in table {
+            let name = format!("{prefix}{name}");
+            match value {
+                toml::Value::Table(inner) => flatten(&format!("{name}."), inner, flat),
+                toml::Value::String(_) | toml::Value::Array(_) | toml::Value::Datetime(_) => {
+                    flat.insert(name, value);
+                }
+                number => {
+                    flat.insert(name, toml::Value::String(number.to_string()));
+                }
+            }
+        }
+    }
+    let [section, name] = FREE;
+    let section = table.get_mut(section).and_then(toml::Value::as_table_mut);
+    if let Some(toml::Value::Table(free)) = section.and_then(|section| section.get_mut(name)) {
+        let mut flat = Table::new();
+        flatten("", std::mem::take(free), &mut flat);
+        *free = flat;
+    }
 }
 
 pub fn flag(origin: &str, path: &[&str], value: &str) -> Layer {

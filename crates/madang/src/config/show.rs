@@ -54,14 +54,24 @@ fn masked(name: &str, value: toml::Value) -> toml::Value {
     let toml::Value::String(text) = value else {
         return value;
     };
+    toml::Value::String(masked_text(name, &text))
+}
+
+/// The text of the setting as it may be shown.
+pub fn masked_text(name: &str, text: &str) -> String {
     let name = name.to_ascii_lowercase();
-    let secret = ["secret", "password", "jaas", "ssl.key.pem", "token"]
-        .iter()
-        .any(|word| name.contains(word));
-    if secret && !text.is_empty() {
-        return toml::Value::String(MASK.to_owned());
+    let secrets = [
+        "secret",
+        "password",
+        "passphrase",
+        "jaas",
+        "key.pem",
+        "token",
+    ];
+    if !text.is_empty() && secrets.iter().any(|word| name.contains(word)) {
+        return MASK.to_owned();
     }
-    toml::Value::String(without_password(&text))
+    without_password(text)
 }
 
 /// `scheme://user:password@host` with the password masked.

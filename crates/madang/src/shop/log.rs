@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use anyhow::Context;
 use messaging::embedded::{self, EmbeddedLog};
 use messaging::kafka::KafkaLog;
 use messaging::log::EventLog;
 use stores::sql::Database;
 
-use crate::config::{Config, Publisher, log_settings};
+use crate::config::{self, Config, Publisher, Wrong, log_settings};
 
 #[derive(Clone)]
 pub enum Log {
@@ -39,8 +38,14 @@ pub fn open(config: &Config, database: &Database) -> anyhow::Result<Option<Log>>
             Ok(Some(Log::Embedded(log)))
         }
         Publisher::Kafka => {
-            let log = KafkaLog::connect(log_settings(&config.kafka))
-                .context("Kafka's client refuses its settings (kafka.client)")?;
+            // What can be told without it has been told; it alone reads the certificates, and knows what belongs together.
+            let log = KafkaLog::connect(log_settings(&config.kafka)).map_err(|error| {
+                config::Error::Wrong(vec![Wrong {
+                    setting: "kafka.client".to_owned(),
+                    value: String::new(),
+                    right: format!("Kafka's client does not take it: {error}"),
+                }])
+            })?;
             Ok(Some(Log::Kafka(Arc::new(log))))
         }
     }

@@ -207,11 +207,56 @@ async fn an_unknown_name_in_the_file_suggests_the_nearest() -> Result<()> {
 #[tokio::test]
 #[cfg(not(feature = "kafka-tls"))]
 async fn kafka_security_names_the_feature_it_needs() -> Result<()> {
-    let settings = embedded()
-        .env("MADANG_KAFKA__BROKERS", "127.0.0.1:1")
-        .env("MADANG_KAFKA__CLIENT__SECURITY_PROTOCOL", "SASL_SSL");
-    let said = settings.run(&["serve"]).await?;
+    let settings = embedded();
+    let file = settings.folder().join("shop.toml");
+    let text = "[kafka]\nbrokers = \"127.0.0.1:1\"\n[kafka.client]\n";
+    for (line, named) in [
+        (
+            "\"security.protocol\" = \"SASL_SSL\"",
+            "\"security.protocol\" = \"SASL_SSL\"",
+        ),
+        (
+            "sasl.password = \"hunter2\"",
+            "\"sasl.password\" = \"********\"",
+        ),
+        (
+            "ssl.ca.location = \"/ca.pem\"",
+            "\"ssl.ca.location\" = \"/ca.pem\"",
+        ),
+    ] {
+        std::fs::write(&file, format!("{text}{line}\n"))?;
+        let path = file.to_str().unwrap_or_default();
+        for command in ["serve", "config"] {
+            let said = settings.run(&[command, "--config", path]).await?;
+            assert_eq!(said.code, 2, "{command} {line}: {}", said.stderr);
+            let says = format!("setting kafka.client.{named}: needs TLS and SASL");
+            assert!(said.stderr.contains(&says), "{}", said.stderr);
+            let feature = "build with the cargo feature kafka-tls";
+            assert!(said.stderr.contains(feature), "{}", said.stderr);
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn kafka_clients_own_settings_pass_through_as_texts_or_numbers_with_or_without_quotes()
+-> Result<()> {
+    let settings = embedded().env("MADANG_KAFKA__CLIENT__FETCH_MIN_BYTES", "2");
+    let file = settings.folder().join("shop.toml");
+    let text = "[kafka]\nbrokers = \"127.0.0.1:1\"\n[kafka.client]\nsocket.timeout.ms = 5000\n\"log.thread.name\" = false\n";
+    std::fs::write(&file, text)?;
+    let path = file.to_str().unwrap_or_default();
+    let arguments = ["config", "--json", "--config", path];
+    let said = settings.run(&arguments).await?.expect_success();
+    let all: Value = serde_json::from_str(&said.stdout)?;
+    let of = |name: &str| &all[format!("kafka.client.{name:?}")];
+    assert_eq!(of("socket.timeout.ms")["value"], "5000");
+    assert_eq!(of("log.thread.name")["value"], "false");
+    assert_eq!(of("fetch.min.bytes")["value"], "2");
+    let wrong = settings.env("MADANG_KAFKA__CLIENT__FETCH_MIN_BYTES", "many");
+    let said = wrong.run(&arguments).await?;
     assert_eq!(said.code, 2);
-    assert!(said.stderr.contains("kafka-tls"), "{}", said.stderr);
+    let says = "setting kafka.client.\"fetch.min.bytes\" = \"many\": cannot be: ";
+    assert!(said.stderr.contains(says), "{}", said.stderr);
     Ok(())
 }

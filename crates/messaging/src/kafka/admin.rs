@@ -3,22 +3,21 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::RDKafkaErrorCode as Code;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::metadata::MetadataTopic;
 use rdkafka::{Offset, TopicPartitionList};
 
 use crate::log::{Error, TopicInfo, TopicSpec, Watermarks};
 
-use super::blocking;
-use super::errors;
-use super::reporter::Reporter;
+use super::reporter::{Cause, Reporter};
 use super::settings::Settings;
+use super::{blocking, certificate, errors};
 
 type Client = BaseConsumer<Reporter>;
 
@@ -28,9 +27,11 @@ const GROUPS_KEPT: usize = 32;
 const EVENTS_TAKEN: usize = 100;
 /// Between two looks whether a new topic is open.
 const CREATED_LOOK: Duration = Duration::from_millis(20);
+/// How long a broker may take to answer before it is looked at why it does not; then twice as long, and so on.
+const FIRST_LOOK: Duration = Duration::from_millis(500);
 
 pub struct Admin {
-    settings: Settings,
+    settings: Arc<Settings>,
     request: Duration,
     metadata: Arc<Client>,
     admin: AdminClient<Reporter>,
@@ -39,13 +40,14 @@ pub struct Admin {
 
 impl Admin {
     pub fn new(settings: &Settings) -> Result<Self, Error> {
-        let config = settings.plain();
-        let metadata = Client::from_config_and_context(&config, Reporter::new("metadata"))
+        let reporter = Reporter::new("metadata");
+        let metadata = Client::from_config_and_context(&settings.metadata(), reporter)
             .map_err(|error| errors::of(&error))?;
-        let admin = AdminClient::from_config_and_context(&config, Reporter::new("admin"))
+        let reporter = Reporter::new("admin");
+        let admin = AdminClient::from_config_and_context(&settings.plain(), reporter)
             .map_err(|error| errors::of(&error))?;
         Ok(Self {
-            settings: settings.clone(),
+            settings: Arc::new(settings.clone()),
             request: Duration::from_millis(settings.request_timeout_ms),
             metadata: Arc::new(metadata),
             admin,
@@ -58,15 +60,24 @@ impl Admin {
         question: impl FnOnce(&Client, Duration) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         let (client, request) = (Arc::clone(&self.metadata), self.request);
+        let settings = Arc::clone(&self.settings);
         blocking(move || {
             take_events(&client);
             let answer = question(&client, request);
             if answer.is_ok() {
+                // What was said on the way to the answer is past.
+                take_events(&client);
                 client.context().answered();
             }
-            answer
+            answer.map_err(|error| explained(error, &client, &settings))
         })
         .await
+    }
+
+    /// An error of the admin client, whose own events nobody reads.
+    async fn explain(&self, error: &KafkaError) -> Error {
+        let error = errors::of(error);
+        self.ask::<()>(|_, _| Err(error)).await.unwrap_err()
     }
 
     /// Without the broker's own (`__consumer_offsets` and its like).
@@ -94,8 +105,18 @@ impl Admin {
 
     pub async fn ping(&self) -> Result<(), Error> {
         self.ask(|client, request| {
-            let metadata = client.fetch_metadata(None, request);
-            metadata.map(|_| ()).map_err(|error| errors::of(&error))
+            let until = Instant::now() + request;
+            let mut patience = FIRST_LOOK;
+            loop {
+                let left = until.saturating_duration_since(Instant::now());
+                let metadata = client.fetch_metadata(None, left.min(patience));
+                take_events(client);
+                // Who knows already why there is no answer need not wait longer for one.
+                if metadata.is_ok() || left <= patience || client.context().cause().is_some() {
+                    return metadata.map(|_| ()).map_err(|error| errors::of(&error));
+                }
+                patience *= 2;
+            }
         })
         .await
     }
@@ -125,8 +146,11 @@ impl Admin {
         if wanted.is_empty() {
             return Ok(());
         }
-        let results = self.admin.create_topics(&wanted, &self.options()).await;
-        for result in results.map_err(|error| errors::of(&error))? {
+        let results = match self.admin.create_topics(&wanted, &self.options()).await {
+            Ok(results) => results,
+            Err(error) => return Err(self.explain(&error).await),
+        };
+        for result in results {
             match result {
                 Ok(_) | Err((_, Code::TopicAlreadyExists)) => {}
                 Err((name, code)) => return Err(errors::of_delivery(code, &name)),
@@ -163,8 +187,11 @@ impl Admin {
     }
 
     pub async fn delete(&self, name: &str) -> Result<(), Error> {
-        let results = self.admin.delete_topics(&[name], &self.options()).await;
-        for result in results.map_err(|error| errors::of(&error))? {
+        let results = match self.admin.delete_topics(&[name], &self.options()).await {
+            Ok(results) => results,
+            Err(error) => return Err(self.explain(&error).await),
+        };
+        for result in results {
             if let Err((name, code)) = result {
                 return Err(errors::of_delivery(code, &name));
             }
@@ -249,6 +276,24 @@ fn take_events(client: &Client) {
     for _ in 0..EVENTS_TAKEN {
         drop(client.poll(Duration::ZERO));
     }
+}
+
+/// The error, with what keeps the client from the broker where that is known.
+fn explained(error: Error, client: &Client, settings: &Settings) -> Error {
+    let Error::Unavailable(what) = error else {
+        return error;
+    };
+    take_events(client);
+    Error::Unavailable(match client.context().cause() {
+        None => what,
+        Some(Cause::Away(why)) => format!("{what}: {why}"),
+        Some(Cause::NoWayIn(why)) => why,
+        Some(Cause::Certificate(why)) => match certificate::objection(settings) {
+            // librdkafka's own guess may speak against it.
+            Some(objection) => format!("the broker's certificate is not accepted: {objection}"),
+            None => why,
+        },
+    })
 }
 
 fn info(topic: &MetadataTopic) -> TopicInfo {

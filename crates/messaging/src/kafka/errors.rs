@@ -19,8 +19,9 @@ pub fn of_delivery(code: Code, topic: &str) -> Error {
 #[must_use]
 pub fn of(error: &KafkaError) -> Error {
     match error {
-        KafkaError::ClientConfig(_, description, name, value) => {
-            Error::Refused(format!("{name}={value}: {description}"))
+        // The description tells a value that is wrong; any other may be a secret.
+        KafkaError::ClientConfig(_, description, name, _) => {
+            Error::Refused(format!("{name}: {description}"))
         }
         KafkaError::ClientCreation(_) | KafkaError::Nul(_) => Error::Refused(error.to_string()),
         _ => match error.rdkafka_error_code() {

@@ -4,6 +4,7 @@
 
 mod admin;
 mod bell;
+mod certificate;
 mod errors;
 mod member;
 mod producer;
@@ -29,7 +30,7 @@ use crate::record::{Outgoing, Record, TopicPartition};
 use self::admin::Admin;
 use self::producer::Producer;
 use self::reader::Readers;
-pub use self::settings::Settings;
+pub use self::settings::{Settings, WrongProperty};
 
 pub struct KafkaLog {
     settings: Settings,
@@ -46,11 +47,6 @@ impl KafkaLog {
     /// Checks the settings and makes the clients; waits for no broker. Must be called within a tokio runtime.
     pub fn connect(settings: Settings) -> Result<Self, Error> {
         settings.check()?;
-        // So that a misspelt property of the consumer's is found now and not at the first join.
-        let member = settings.member("check");
-        member
-            .create_native_config()
-            .map_err(|error| errors::of(&error))?;
         Ok(Self {
             producer: Producer::new(settings.producer(), settings.message_timeout_ms)?,
             admin: Admin::new(&settings)?,

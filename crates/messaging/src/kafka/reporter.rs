@@ -1,20 +1,39 @@
 //! What librdkafka has to say, said once: an outage is one line when it begins and one when it ends.
 //! Every client of the adapter has one as its context or in it.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use parking_lot::Mutex;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+
+/// How OpenSSL says that a certificate was not accepted, whatever the reason.
+const NOT_VERIFIED: &str = "certificate verify failed";
 
 #[derive(Debug)]
 pub struct Reporter {
     /// Which client it is, for the log.
     client: String,
-    away: AtomicBool,
-    last: Mutex<Option<RDKafkaErrorCode>>,
+    state: Mutex<State>,
+}
+
+/// Since the broker answered last.
+#[derive(Debug, Default)]
+struct State {
+    away: bool,
+    last: Option<Code>,
+    cause: Option<Cause>,
+}
+
+/// The last reason why there is no connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// Not reached, or lost.
+    Away(String),
+    /// Reached, but the two do not come to terms.
+    NoWayIn(String),
+    /// The broker's certificate was not accepted; librdkafka does not say why.
+    Certificate(String),
 }
 
 impl Reporter {
@@ -22,43 +41,87 @@ impl Reporter {
     pub fn new(client: impl Into<String>) -> Self {
         Self {
             client: client.into(),
-            away: AtomicBool::new(false),
-            last: Mutex::new(None),
+            state: Mutex::default(),
         }
     }
 
     /// The broker has just answered.
     pub fn answered(&self) {
-        if self.away.swap(false, Ordering::Relaxed) {
+        let before = std::mem::take(&mut *self.state.lock());
+        if before.away {
             tracing::info!(client = self.client, "kafka answers again");
         }
-        *self.last.lock() = None;
+    }
+
+    /// Why the broker does not answer, where librdkafka has said so.
+    pub fn cause(&self) -> Option<Cause> {
+        self.state.lock().cause.clone()
+    }
+
+    /// A broker that closes the connection, as at a listener that speaks another way, is no error to librdkafka: it is in its log only,
+    /// and may as well have been idle.
+    fn disconnected(&self, message: &str) {
+        let (_thread, reason) = message.split_once("]: ").unwrap_or(("", message));
+        let mut state = self.state.lock();
+        if matches!(state.cause, None | Some(Cause::Away(_))) {
+            state.cause = Some(Cause::Away(reason.to_owned()));
+        }
     }
 
     /// An error that librdkafka goes on trying after.
-    pub fn trouble(&self, code: Option<RDKafkaErrorCode>, reason: &str) {
-        let away = matches!(
-            code,
-            Some(
-                RDKafkaErrorCode::AllBrokersDown
-                    | RDKafkaErrorCode::BrokerTransportFailure
-                    | RDKafkaErrorCode::Resolve
-                    | RDKafkaErrorCode::OperationTimedOut
-            )
-        );
+    pub fn trouble(&self, code: Option<Code>, reason: &str) {
         let client = &self.client;
-        if away {
-            if !self.away.swap(true, Ordering::Relaxed) {
+        let state = &mut *self.state.lock();
+        let cause = cause(code, reason);
+        let away = matches!(cause, Some(Cause::Away(_)));
+        let silent = away || matches!(code, Some(Code::AllBrokersDown | Code::OperationTimedOut));
+        if silent {
+            // After a lock has been met, that all brokers are down says nothing more.
+            if !std::mem::replace(&mut state.away, true) {
                 tracing::warn!(client, reason, "kafka does not answer; trying on");
             }
-        } else if std::mem::replace(&mut *self.last.lock(), code) != code || code.is_none() {
-            tracing::warn!(client, reason, "kafka reports trouble; trying on");
+        } else if std::mem::replace(&mut state.last, code) != code || code.is_none() {
+            if cause.is_some() {
+                state.away = true;
+                tracing::warn!(
+                    client,
+                    reason,
+                    "kafka and this client do not come to terms; trying on"
+                );
+            } else {
+                tracing::warn!(client, reason, "kafka reports trouble; trying on");
+            }
         }
+        if cause.is_some() {
+            state.cause = cause;
+        }
+    }
+}
+
+fn cause(code: Option<Code>, reason: &str) -> Option<Cause> {
+    let says = |words: &str| reason.contains(words);
+    match code? {
+        Code::Authentication | Code::SaslAuthenticationFailed => {
+            Some(Cause::NoWayIn(format!("authentication failed: {reason}")))
+        }
+        Code::SSL if says(NOT_VERIFIED) => Some(Cause::Certificate(reason.to_owned())),
+        // An alert of the broker's comes as a connection that broke.
+        Code::SSL | Code::BrokerTransportFailure if says("alert") && says("certificate") => {
+            Some(Cause::NoWayIn(format!(
+                "the broker does not accept this client's certificate (ssl.certificate.location, ssl.key.location): {reason}"
+            )))
+        }
+        Code::SSL => Some(Cause::NoWayIn(format!("TLS failed: {reason}"))),
+        Code::BrokerTransportFailure | Code::Resolve => Some(Cause::Away(reason.to_owned())),
+        _ => None,
     }
 }
 
 impl ClientContext for Reporter {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        if facility == "FAIL" {
+            self.disconnected(message);
+        }
         // What matters comes as an error too; the rest of librdkafka's lines repeat at every attempt.
         tracing::debug!(
             client = self.client,
@@ -75,3 +138,45 @@ impl ClientContext for Reporter {
 }
 
 impl ConsumerContext for Reporter {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CLOSED: &str = "[thrd:a:1/bootstrap]: a:1/bootstrap: Disconnected";
+
+    #[test]
+    fn the_last_reason_stands_until_the_broker_answers() {
+        let reporter = Reporter::new("test");
+        assert_eq!(reporter.cause(), None);
+        reporter.trouble(Some(Code::BrokerTransportFailure), "refused");
+        assert_eq!(reporter.cause(), Some(Cause::Away("refused".to_owned())));
+        reporter.trouble(Some(Code::Authentication), "wrong");
+        let locked = Some(Cause::NoWayIn("authentication failed: wrong".to_owned()));
+        assert_eq!(reporter.cause(), locked);
+        reporter.trouble(Some(Code::AllBrokersDown), "1/1 brokers are down");
+        reporter.log(RDKafkaLogLevel::Info, "FAIL", CLOSED);
+        assert_eq!(reporter.cause(), locked);
+        reporter.answered();
+        assert_eq!(reporter.cause(), None);
+        reporter.log(RDKafkaLogLevel::Info, "FAIL", CLOSED);
+        let closed = Cause::Away("a:1/bootstrap: Disconnected".to_owned());
+        assert_eq!(reporter.cause(), Some(closed));
+    }
+
+    #[test]
+    fn whose_certificate_it_is_that_is_not_accepted() {
+        let brokers =
+            "SSL handshake failed: error:0A000086:SSL routines::certificate verify failed";
+        let clients = "Receive failed: error:0A000412:SSL routines::ssl/tls alert bad certificate";
+        let of = |code, reason| cause(Some(code), reason);
+        assert!(matches!(
+            of(Code::SSL, brokers),
+            Some(Cause::Certificate(_))
+        ));
+        let Some(Cause::NoWayIn(why)) = of(Code::BrokerTransportFailure, clients) else {
+            panic!("an alert is no absence");
+        };
+        assert!(why.starts_with("the broker does not accept this client's certificate"));
+    }
+}

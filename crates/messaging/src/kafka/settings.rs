@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::KafkaError;
 
 use crate::log::Error;
 
@@ -93,34 +94,78 @@ const FIXED: [&str; 11] = [
     "enable.partition.eof",
 ];
 
+/// A property that cannot be as it is set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WrongProperty {
+    pub name: String,
+    /// A sentence without the name; it tells no value.
+    pub why: String,
+}
+
+impl WrongProperty {
+    fn new(name: &str, why: impl Into<String>) -> Self {
+        Self {
+            name: name.to_owned(),
+            why: why.into(),
+        }
+    }
+}
+
 impl Settings {
     /// `Refused`, naming the property, for what this build or the shop's guarantees do not allow.
     pub fn check(&self) -> Result<(), Error> {
         if self.brokers.trim().is_empty() {
             return Err(Error::Refused("no brokers are set".to_owned()));
         }
-        if let Some(name) = FIXED.iter().find(|name| self.client.contains_key(**name)) {
-            return Err(Error::Refused(format!(
-                "{name} cannot be set: what the event log promises depends on it"
-            )));
-        }
-        self.check_security()
-    }
-
-    fn check_security(&self) -> Result<(), Error> {
-        if cfg!(feature = "kafka-tls") {
-            return Ok(());
-        }
-        let wants = |(name, value): &(&String, &String)| match name.as_str() {
-            "security.protocol" => !value.eq_ignore_ascii_case("plaintext"),
-            name => name.starts_with("ssl.") || name.starts_with("sasl."),
-        };
-        match self.client.iter().find(wants) {
-            Some((name, _)) => Err(Error::Refused(format!(
-                "{name} needs TLS and SASL, which this build leaves out: build with the cargo feature kafka-tls"
-            ))),
+        match self.wrong_property() {
+            Some(WrongProperty { name, why }) => Err(Error::Refused(format!("{name} {why}"))),
             None => Ok(()),
         }
+    }
+
+    /// The first of `client` that is not allowed, is not known, or has a value that it cannot have.
+    #[must_use]
+    pub fn wrong_property(&self) -> Option<WrongProperty> {
+        if let Some(name) = FIXED.iter().find(|name| self.client.contains_key(**name)) {
+            let why = "cannot be set: what the event log promises depends on it";
+            return Some(WrongProperty::new(name, why));
+        }
+        self.wrong_security().or_else(|| {
+            let each = [self.plain(), self.producer(), self.member("check")];
+            each.iter().find_map(unknown_to_librdkafka)
+        })
+    }
+
+    fn protocol(&self) -> String {
+        let set = self.client.get("security.protocol");
+        set.map_or_else(|| "plaintext".to_owned(), |value| value.to_lowercase())
+    }
+
+    fn wrong_security(&self) -> Option<WrongProperty> {
+        let protocol = self.protocol();
+        let of = |prefix: &str| self.client.keys().find(|name| name.starts_with(prefix));
+        if !cfg!(feature = "kafka-tls") {
+            let protocol = (protocol != "plaintext").then(|| "security.protocol".to_owned());
+            let name = protocol.or_else(|| of("sasl.").or_else(|| of("ssl.")).cloned())?;
+            let why = "needs TLS and SASL, which this build leaves out: build with the cargo feature kafka-tls";
+            return Some(WrongProperty::new(&name, why));
+        }
+        let (sasl, ssl) = (protocol.starts_with("sasl_"), protocol.ends_with("ssl"));
+        if let Some(name) = of("sasl.").filter(|_| !sasl) {
+            let why = "does nothing unless security.protocol is sasl_ssl or sasl_plaintext";
+            return Some(WrongProperty::new(name, why));
+        }
+        if let Some(name) = of("ssl.").filter(|_| !ssl) {
+            let why = "does nothing unless security.protocol is ssl or sasl_ssl";
+            return Some(WrongProperty::new(name, why));
+        }
+        let mechanism = of("sasl.mechanism").and_then(|name| self.client.get(name));
+        // librdkafka's default, which takes a library of the system's.
+        if sasl && mechanism.is_none_or(|it| it.eq_ignore_ascii_case("gssapi")) {
+            let why = "needs sasl.mechanism to be one of PLAIN, SCRAM-SHA-256, SCRAM-SHA-512";
+            return Some(WrongProperty::new("security.protocol", why));
+        }
+        None
     }
 
     fn base(&self) -> ClientConfig {
@@ -141,11 +186,8 @@ impl Settings {
     }
 
     fn with_client(&self, mut config: ClientConfig) -> ClientConfig {
-        // librdkafka knows no CA file by itself.
-        let tls = self.client.get("security.protocol").is_some_and(|value| {
-            value.eq_ignore_ascii_case("ssl") || value.eq_ignore_ascii_case("sasl_ssl")
-        });
-        if tls {
+        // librdkafka knows no CA file by itself. Who names authorities trusts those and not the system's too.
+        if self.protocol().ends_with("ssl") && !self.client.contains_key("ssl.ca.pem") {
             config.set("ssl.ca.location", "probe");
         }
         for (name, value) in &self.client {
@@ -173,7 +215,15 @@ impl Settings {
         self.with_client(config)
     }
 
-    /// For metadata and admin requests.
+    /// For metadata requests, by which it is told why there is no connection: a closed one is librdkafka's mere information.
+    #[must_use]
+    pub fn metadata(&self) -> ClientConfig {
+        let mut config = self.plain();
+        config.set_log_level(RDKafkaLogLevel::Info);
+        config
+    }
+
+    /// For admin requests.
     #[must_use]
     pub fn plain(&self) -> ClientConfig {
         self.with_client(self.base())
@@ -225,6 +275,15 @@ impl Settings {
     }
 }
 
+fn unknown_to_librdkafka(config: &ClientConfig) -> Option<WrongProperty> {
+    match config.create_native_config() {
+        Err(KafkaError::ClientConfig(_, why, name, _)) => {
+            Some(WrongProperty::new(&name, format!("cannot be: {why}")))
+        }
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -261,17 +320,5 @@ mod tests {
             assert!(refused.contains("kafka-tls") && refused.contains(name));
         }
         assert!(with("security.protocol", "plaintext").check().is_ok());
-    }
-
-    #[test]
-    #[cfg(feature = "kafka-tls")]
-    fn tls_looks_for_the_systems_certificates() {
-        let probing = with("security.protocol", "ssl");
-        assert_eq!(probing.producer().get("ssl.ca.location"), Some("probe"));
-        let mut given = probing.clone();
-        given
-            .client
-            .insert("ssl.ca.location".to_owned(), "/ca.pem".to_owned());
-        assert_eq!(given.producer().get("ssl.ca.location"), Some("/ca.pem"));
     }
 }

@@ -25,14 +25,31 @@ pub struct Kafka {
 struct Place {
     folder: Folder,
     port: u16,
+    beyond: Beyond,
+}
+
+/// What a broker has beyond its one plain listener.
+#[derive(Default)]
+pub struct Beyond {
+    /// Name, security protocol and port of each.
+    pub listeners: Vec<(&'static str, &'static str, u16)>,
+    /// Further lines of `server.properties`.
+    pub properties: Vec<String>,
+    /// Further arguments for formatting its storage.
+    pub format: Vec<String>,
 }
 
 impl Kafka {
     /// A new broker without topics.
     pub async fn start() -> Result<Kafka> {
+        Kafka::start_with(Beyond::default()).await
+    }
+
+    pub(super) async fn start_with(beyond: Beyond) -> Result<Kafka> {
         let place = Place {
             folder: Folder::new("kafka")?,
             port: free_port(),
+            beyond,
         };
         place.format().await?;
         let runner = place.run().await?;
@@ -89,13 +106,14 @@ impl Place {
         let data = self.folder.join("data");
         std::fs::write(
             &properties,
-            server_properties(self.port, free_port(), &data),
+            server_properties(self.port, free_port(), &data, &self.beyond),
         )
         .context("server.properties")?;
         let mut command = tokio::process::Command::from(java().await?);
         command
             .args(["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c"])
             .arg(&properties)
+            .args(&self.beyond.format)
             .stdin(Stdio::null())
             .kill_on_drop(true);
         let output = command.output().await.context("formatting Kafka's data")?;
@@ -142,17 +160,28 @@ async fn java() -> Result<Command> {
 }
 
 /// A killed broker may come back only after its old session has run out, so sessions are shorter than the usual 9 s.
-fn server_properties(port: u16, controller_port: u16, data: &Path) -> String {
+fn server_properties(port: u16, controller_port: u16, data: &Path, beyond: &Beyond) -> String {
     let data = data.display();
+    let at = |name: &str, port: u16| format!("{name}://127.0.0.1:{port}");
+    let mut advertised = vec![at("PLAINTEXT", port)];
+    let mut protocols = vec!["CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT".to_owned()];
+    for (name, protocol, port) in &beyond.listeners {
+        advertised.push(at(name, *port));
+        protocols.push(format!("{name}:{protocol}"));
+    }
+    let (advertised, protocols) = (advertised.join(","), protocols.join(","));
+    let controller = at("CONTROLLER", controller_port);
+    let further = beyond.properties.join("\n");
     format!(
         "\
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller_port}
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+listeners={advertised},{controller}
+advertised.listeners={advertised}
 controller.listener.names=CONTROLLER
-listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
+listener.security.protocol.map={protocols}
+inter.broker.listener.name=PLAINTEXT
 log.dirs={data}
 auto.create.topics.enable=false
 broker.session.timeout.ms=5000
@@ -165,6 +194,7 @@ transaction.state.log.min.isr=1
 transaction.state.log.num.partitions=3
 share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
+{further}
 "
     )
 }

@@ -2,11 +2,15 @@
 //! No client crate is used: readiness is asked in each service's own protocol.
 //! Called by tests, `bench` and the `suite` command.
 
+#[cfg(feature = "tls")]
+mod certificates;
 pub mod jars;
 mod kafka;
 mod kafka_wire;
 mod mariadb;
 mod redis;
+#[cfg(feature = "tls")]
+mod secured_kafka;
 
 use std::process::ExitStatus;
 use std::time::Duration;
@@ -19,14 +23,17 @@ use crate::process::Process;
 pub use kafka::Kafka;
 pub use mariadb::MariaDb;
 pub use redis::Redis;
+#[cfg(feature = "tls")]
+pub use secured_kafka::{Door, PASSWORD, SecuredKafka, USER};
 
 /// Addresses given from outside: the suite passes them to the test binaries, a CI may pass its own.
 pub const MYSQL_URL: &str = "MADANG_TEST_MYSQL_URL";
 pub const REDIS_URL: &str = "MADANG_TEST_REDIS_URL";
 pub const KAFKA: &str = "MADANG_TEST_KAFKA";
 
-const READY_S: u64 = 60;
-const STOP_S: u64 = 30;
+/// Long: a broker that starts beside a whole test run on a small machine takes its time.
+const READY_S: u64 = 180;
+const STOP_S: u64 = 60;
 const LOG_LINES: usize = 40;
 
 /// Which services to start.

@@ -101,22 +101,56 @@ impl Place {
             .args(["--port", &self.port.to_string()])
             .args(["--bind", "127.0.0.1"])
             .args(["--appendonly", "yes"])
+            // No snapshots beside it: one that fails, as on a full disk, has all writes refused.
+            .args(["--save", ""])
             .arg("--dir")
             .arg(self.data());
         let process = Process::spawn(command, &self.folder.join("log"))?;
+        let pid = process.pid();
         let mut runner = Runner::running(NAME, process);
-        runner.ready(async || ping(self.port).await).await?;
+        runner.ready(async || answers(self.port, pid).await).await?;
         Ok(runner)
     }
 }
 
-/// PING is answered with an error while the server still loads its data.
-async fn ping(port: u16) -> Result<()> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
-    stream.write_all(b"PING\r\n").await?;
-    let mut answer = [0; 64];
-    let read = stream.read(&mut answer).await?;
-    let answer = String::from_utf8_lossy(&answer[..read]);
-    ensure!(answer == "+PONG\r\n", "answered {answer:?}");
+/// Whether this very process answers: another's Redis on the port would be emptied by whoever thinks it is alone there.
+async fn answers(port: u16, pid: u32) -> Result<()> {
+    // PING is answered with an error while the server still loads its data, INFO is not.
+    let pong = ask(port, "PING").await?;
+    ensure!(pong == "+PONG\r\n", "answered {pong:?}");
+    let info = ask(port, "INFO server").await?;
+    let its = info.lines().find_map(|it| it.strip_prefix("process_id:"));
+    ensure!(
+        its == Some(pid.to_string().as_str()),
+        "process {its:?} answers on port {port}, not {pid}"
+    );
     Ok(())
+}
+
+async fn ask(port: u16, command: &str) -> Result<String> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
+    // Answers everything, then hangs up: no need to know where an answer ends.
+    let asked = format!("{command}\r\nQUIT\r\n");
+    stream.write_all(asked.as_bytes()).await?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await?;
+    Ok(answer.strip_suffix("+OK\r\n").unwrap_or(&answer).to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn another_server_on_the_port_is_not_taken_for_ours() -> Result<()> {
+        let there = crate::shared::redis().await;
+        let Some(port) = there.as_ref().and_then(|it| Some(it.place.as_ref()?.port)) else {
+            return Ok(());
+        };
+        let folder = Folder::new("redis")?;
+        let second = Place { folder, port }.run().await;
+        let why = second.err().context("two on one port")?.to_string();
+        assert!(why.contains("Address already in use"), "{why}");
+        Ok(())
+    }
 }

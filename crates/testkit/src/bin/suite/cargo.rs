@@ -14,6 +14,21 @@ use tokio::process::{Child, Command};
 use crate::options::Options;
 use crate::tally::Tally;
 
+/// The tests of what the feature adds, and the feature. Nothing of `bench` is built: named, it makes cargo choose the features of
+/// foreign crates as for the whole workspace, so that what has been built for it is not built again.
+const SECURED: [&str; 10] = [
+    "-p",
+    "messaging",
+    "-p",
+    "madang",
+    "-p",
+    "bench",
+    "--features",
+    "messaging/kafka-tls,madang/kafka-tls",
+    "--test",
+    "kafka_tls",
+];
+
 /// One call of cargo in the workspace. Dropping it while it runs ends cargo and all that cargo started.
 pub struct Step {
     command: Command,
@@ -33,12 +48,31 @@ impl Step {
 
     pub fn tests(options: &Options) -> Step {
         let mut tests = Step::new(&["test", "--workspace", "--no-fail-fast"]);
-        tests.add(options.only.as_deref());
-        if !options.arguments.is_empty() {
-            tests.add(["--"]);
-            tests.add(options.arguments.iter().map(String::as_str));
-        }
+        tests.asked_for(options);
         tests
+    }
+
+    /// Of what is there with TLS and SASL only.
+    pub fn secured_lints() -> Step {
+        let mut lints = Step::new(&["clippy"]);
+        lints.add(SECURED);
+        lints.add(["--", "-D", "warnings"]);
+        lints
+    }
+
+    pub fn secured_tests(options: &Options) -> Step {
+        let mut tests = Step::new(&["test", "--no-fail-fast"]);
+        tests.add(SECURED);
+        tests.asked_for(options);
+        tests
+    }
+
+    fn asked_for(&mut self, options: &Options) {
+        self.add(options.only.as_deref());
+        if !options.arguments.is_empty() {
+            self.add(["--"]);
+            self.add(options.arguments.iter().map(String::as_str));
+        }
     }
 
     fn new(arguments: &[&str]) -> Step {

@@ -8,6 +8,7 @@ mod options;
 mod tally;
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
@@ -63,20 +64,17 @@ async fn run(options: &Options, report: &mut Report) -> Result<()> {
     }
     let folder = Folder::new("suite")?;
     let skipped = folder.join("skipped");
-    let mut tests = Step::tests(options).env(shared::SKIPPED, &skipped);
-    match &services {
-        Some(services) => {
-            for (name, value) in services.environment() {
-                tests = tests.env(name, value);
-            }
+    report
+        .tests(Step::tests(options), &services, &skipped)
+        .await?;
+    if services.is_some() && options.wants_secured() {
+        if options.only.is_none() {
+            report.step(Step::secured_lints()).await?;
         }
-        None => tests = tests.env(shared::SERVICES, "off"),
+        let tests = Step::secured_tests(options);
+        report.tests(tests, &services, &skipped).await?;
     }
-    let passed = tests.run_counting(&mut report.tally).await;
     report.skipped = skipped_tests(&std::fs::read_to_string(skipped).unwrap_or_default());
-    if !passed? {
-        report.problems.push("cargo test failed".to_owned());
-    }
     Ok(())
 }
 
@@ -167,6 +165,33 @@ impl Report {
         Ok(())
     }
 
+    /// One of several calls of `cargo test`, all counted together.
+    async fn tests(
+        &mut self,
+        mut step: Step,
+        services: &Option<Services>,
+        skipped: &Path,
+    ) -> Result<()> {
+        let name = step.name();
+        step = step.env(shared::SKIPPED, skipped);
+        match services {
+            Some(services) => {
+                for (name, value) in services.environment() {
+                    step = step.env(name, value);
+                }
+            }
+            None => step = step.env(shared::SERVICES, "off"),
+        }
+        if !step
+            .run_counting(&mut self.tally)
+            .await
+            .with_context(|| name.clone())?
+        {
+            self.problems.push(format!("{name} failed"));
+        }
+        Ok(())
+    }
+
     /// The last line is the summary, for programs; all before it is for people.
     fn print(mut self, interrupted: bool) -> ExitCode {
         let strict = std::env::var("CI").as_deref() == Ok("true");
@@ -186,6 +211,12 @@ impl Report {
                 .push("parts did not run, and CI=true".to_owned());
         }
         println!();
+        for failure in &self.tally.failures {
+            println!("!!! FAILED: {}", failure.name);
+            for line in &failure.said {
+                println!("    {line}");
+            }
+        }
         for what in self.not_run.iter().chain(&self.skipped) {
             println!("!!! NOT RUN: {}", what.replace(" did NOT run", ""));
         }

@@ -9,7 +9,8 @@ Checks format and lints and runs all tests, with MariaDB, Redis and Kafka starte
 folders. As root it installs the missing Debian packages first. Kafka's jars are fetched by Maven into target/kafka-libs.
 
   --only NAME   only the tests whose names contain NAME, such as kafka; no format, no lints
-  --embedded    no services: the tests that need them are skipped
+                (those of Kafka over TLS, a build of its own, are looked through where NAME has kafka or tls in it)
+  --embedded    no services: the tests that need them are skipped, and Kafka over TLS is not built
   ARGUMENTS     for the test binaries, such as --nocapture or --test-threads=1
 
 Services that run already are used when MADANG_TEST_MYSQL_URL, MADANG_TEST_REDIS_URL or MADANG_TEST_KAFKA name them.
@@ -28,6 +29,14 @@ pub struct Options {
     pub embedded: bool,
     /// For the test binaries.
     pub arguments: Vec<String>,
+}
+
+impl Options {
+    /// Whether Kafka over TLS is meant too: OpenSSL takes too long to be built for nothing.
+    pub fn wants_secured(&self) -> bool {
+        let only = self.only.as_deref();
+        only.is_none_or(|name| name.contains("kafka") || name.contains("tls"))
+    }
 }
 
 /// The error is a sentence for the user.
@@ -70,6 +79,20 @@ mod tests {
         );
         assert_eq!(parsed(""), Ok(Asked::Run(Options::default())));
         assert_eq!(parsed("--help"), Ok(Asked::Help));
+    }
+
+    #[test]
+    fn kafka_over_tls_is_built_for_who_means_it() {
+        let wants = |only: Option<&str>| {
+            let only = only.map(str::to_owned);
+            Options {
+                only,
+                ..Options::default()
+            }
+            .wants_secured()
+        };
+        assert!(wants(None) && wants(Some("kafka")) && wants(Some("over_tls::ssl")));
+        assert!(!wants(Some("wallet")));
     }
 
     #[test]
