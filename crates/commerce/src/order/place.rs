@@ -33,7 +33,8 @@ pub(super) struct Committer {
     pub settings: Settings,
 }
 
-/// Takes what waits, whenever a batch may start, until the queue's other end is gone.
+/// Takes what waits, whenever a batch may start, until the queue's other end is gone. Numbers are taken here and not by the
+/// batch: batches that are in flight together would take them in any order, while ids are to follow the order of arrival.
 pub(super) async fn gather(mut queue: mpsc::Receiver<Waiting>, committer: Arc<Committer>) {
     let batches = Arc::new(Semaphore::new(committer.settings.batches_in_flight.max(1)));
     let batch_max = committer.settings.batch_max.max(1);
@@ -42,32 +43,36 @@ pub(super) async fn gather(mut queue: mpsc::Receiver<Waiting>, committer: Arc<Co
         if queue.recv_many(&mut batch, batch_max).await == 0 {
             return;
         }
+        let started = Instant::now();
+        metrics::histogram!("madang_order_batch_orders").record(batch.len() as f64);
+        let Some((pending, replies)) = committer.numbered(batch).await else {
+            continue;
+        };
         let committer = committer.clone();
         tokio::spawn(async move {
-            committer.commit(batch).await;
+            committer.bisect(pending, replies).await;
+            metrics::histogram!("madang_order_batch_seconds")
+                .record(started.elapsed().as_secs_f64());
             drop(permit);
         });
     }
 }
 
 impl Committer {
-    async fn commit(&self, batch: Vec<Waiting>) {
-        let started = Instant::now();
-        metrics::histogram!("madang_order_batch_orders").record(batch.len() as f64);
-        match self.numbered(&batch).await {
+    /// The batch with its numbers; `None` when there are none to be had, which its clients are told.
+    async fn numbered(&self, batch: Vec<Waiting>) -> Option<(Vec<Pending>, Vec<Option<Reply>>)> {
+        match self.numbers(&batch).await {
             Ok(numbers) => {
                 let orders = batch.into_iter().zip(numbers);
-                let (pending, replies) = orders
-                    .map(|(waiting, numbers)| {
-                        let pending = Pending {
-                            place: waiting.place,
-                            numbers,
-                            claim: waiting.claim,
-                        };
-                        (pending, Some(waiting.answer))
-                    })
-                    .unzip();
-                self.bisect(pending, replies).await;
+                let numbered = |(waiting, numbers): (Waiting, Numbers)| {
+                    let pending = Pending {
+                        place: waiting.place,
+                        numbers,
+                        claim: waiting.claim,
+                    };
+                    (pending, Some(waiting.answer))
+                };
+                Some(orders.map(numbered).unzip())
             }
             Err(error) => {
                 tracing::warn!(%error, orders = batch.len(), "no numbers for a batch of orders");
@@ -76,9 +81,9 @@ impl Committer {
                     let unavailable = StoreError::Unavailable(error.to_string());
                     let _ = waiting.answer.send(Err(unavailable));
                 }
+                None
             }
         }
-        metrics::histogram!("madang_order_batch_seconds").record(started.elapsed().as_secs_f64());
     }
 
     /// Places the orders in one transaction. An unexpected error halves them, in order of arrival, until the one at fault
@@ -152,7 +157,7 @@ impl Committer {
     }
 
     /// Numbers for every order, refused or not: they are taken before anybody knows.
-    async fn numbered(&self, batch: &[Waiting]) -> Result<Vec<Numbers>, Exhausted> {
+    async fn numbers(&self, batch: &[Waiting]) -> Result<Vec<Numbers>, Exhausted> {
         let orders = batch.len();
         let lines = |w: &Waiting| w.place.lines.as_slice().len();
         let products = |w: &Waiting| w.place.lines.products().len();

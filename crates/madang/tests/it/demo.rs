@@ -7,9 +7,9 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use testkit::{ShopProcess, eventually};
 
-use crate::modes::embedded;
+use crate::modes::{embedded, embedded_at_noon};
 
-const SOON: Duration = Duration::from_secs(30);
+const SOON: Duration = Duration::from_secs(60);
 
 /// The requests that the shop printed, as shell commands.
 async fn requests(shop: &ShopProcess) -> Vec<String> {
@@ -54,14 +54,14 @@ async fn the_printed_requests_work(shop: &ShopProcess) -> Result<()> {
 
 #[tokio::test]
 async fn the_demo_fills_an_empty_shop_and_its_requests_work_again_and_again() -> Result<()> {
-    let settings = embedded().arg("--demo");
+    let settings = embedded_at_noon().arg("--demo");
     let mut shop = settings.start().await?;
     the_printed_requests_work(&shop).await?;
     assert_eq!(shop.stop().await?, 0);
     let shop = settings.start().await?;
     the_printed_requests_work(&shop).await?;
     settings
-        .run(&["audit", "--wait", "30"])
+        .run(&["audit", "--wait", "60"])
         .await?
         .expect_success();
     Ok(())
@@ -69,7 +69,7 @@ async fn the_demo_fills_an_empty_shop_and_its_requests_work_again_and_again() ->
 
 #[tokio::test]
 async fn the_demo_works_without_authentication_too() -> Result<()> {
-    let shop = embedded()
+    let shop = embedded_at_noon()
         .env("MADANG_AUTH__MODE", "off")
         .arg("--demo")
         .start()

@@ -7,7 +7,7 @@ use testkit::{eventually, free_port};
 
 use crate::modes::{embedded, real};
 
-const SOON: Duration = Duration::from_secs(30);
+const SOON: Duration = Duration::from_secs(60);
 
 #[tokio::test]
 async fn a_shop_on_nothing_is_ready_and_stops_with_0() -> Result<()> {

@@ -4,6 +4,8 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::Result;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use testkit::{Redis, ShopSettings, shared};
 
 /// How to start shops that share one set of services; the services live as long as this.
@@ -19,6 +21,18 @@ pub fn binary() -> &'static str {
 /// Settings for a shop or a command on the embedded default.
 pub fn embedded() -> ShopSettings {
     ShopSettings::new(binary()).expect("a folder for the shop")
+}
+
+/// As [`embedded`], in a time zone where it is about noon: what such a shop sells today stays today's for as long as a test runs.
+pub fn embedded_at_noon() -> ShopSettings {
+    let hour = TimeZone::UTC.to_datetime(Timestamp::now()).hour();
+    // The signs of these names are the other way round.
+    let zone = match 12 - hour {
+        0 => "UTC".to_owned(),
+        east @ 1.. => format!("Etc/GMT-{east}"),
+        west => format!("Etc/GMT+{}", -west),
+    };
+    embedded().env("MADANG_SHOP__TIME_ZONE", zone)
 }
 
 /// On the real three; `None`: they cannot be had, and that has been said.

@@ -84,7 +84,7 @@ async fn an_issuers_keys_are_fetched_and_a_published_secret_is_none() -> Result<
         .start_unready()?;
     let client = shop.client();
     let named = testkit::eventually(
-        std::time::Duration::from_secs(30),
+        std::time::Duration::from_secs(60),
         "the issuer's keys are named as missing",
         async || {
             let report = client.get("/readyz").await?;

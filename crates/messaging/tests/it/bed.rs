@@ -15,9 +15,10 @@ use sea_orm::sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
 };
 use sea_orm::{DatabaseConnection, SqlxSqliteConnector};
+use testkit::eventually;
 
 /// How long a broken test may take.
-pub const DEADLINE: Duration = Duration::from_secs(40);
+pub const DEADLINE: Duration = Duration::from_secs(60);
 
 pub struct Bed {
     pub log: Arc<dyn EventLog>,
@@ -53,7 +54,7 @@ impl Bed {
         let mut settings = kafka::Settings {
             brokers: broker.address(),
             metadata_refresh_ms: 500,
-            ..kafka::Settings::default()
+            ..patient()
         };
         change(&mut settings);
         let log = KafkaLog::connect(settings).expect("settings that are right");
@@ -136,7 +137,7 @@ async fn pool(file: &Path, connections: u32) -> DatabaseConnection {
         .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
-        .busy_timeout(Duration::from_secs(10))
+        .busy_timeout(DEADLINE)
         .pragma("wal_autocheckpoint", "10000")
         .disable_statement_logging();
     let pool = SqlitePoolOptions::new()
@@ -144,6 +145,17 @@ async fn pool(file: &Path, connections: u32) -> DatabaseConnection {
         .connect_with(options)
         .await;
     SqlxSqliteConnector::from_sqlx_sqlite_pool(pool.expect("the file opens"))
+}
+
+/// A busy machine is no fault of what is tested: a broker that runs is given time to answer.
+pub fn patient() -> kafka::Settings {
+    let patience_ms = DEADLINE.as_millis() as u64;
+    kafka::Settings {
+        message_timeout_ms: patience_ms,
+        request_timeout_ms: patience_ms,
+        leave_timeout_ms: patience_ms,
+        ..kafka::Settings::default()
+    }
 }
 
 /// A name that no other test has, in this run or another on the same broker.
@@ -246,7 +258,15 @@ impl Seat {
 
     pub async fn commit(&mut self, topic: &str, partition: i32, offset: i64) {
         let at = TopicPartition::new(topic, partition);
-        let committed = self.membership.commit(&[(at, offset)]).await;
+        // What may pass is tried again, as the runtime does: a coordinator that has just come back is dialled after a pause.
+        let committed = eventually(DEADLINE, "a commit is answered", async || {
+            let committed = self.membership.commit(&[(at.clone(), offset)]).await;
+            match committed {
+                Err(error) if error.is_transient() => Err(error.into()),
+                answered => Ok(answered),
+            }
+        })
+        .await;
         committed.expect("a commit");
     }
 

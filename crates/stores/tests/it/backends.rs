@@ -6,6 +6,9 @@ use std::sync::Arc;
 use commerce::answer::Claim;
 use stores::sql::{Database, Settings};
 
+/// A busy machine is no fault of what is tested: nothing is given up early.
+const PATIENCE_MS: u64 = 60_000;
+
 /// An empty database of the test's own, with the schema. Each `connect` is another process as far as pools go.
 pub struct Backend {
     settings: Settings,
@@ -30,6 +33,8 @@ impl Backend {
         let settings = Settings {
             url,
             connections_max: 4,
+            acquire_timeout_ms: PATIENCE_MS,
+            busy_timeout_ms: PATIENCE_MS,
             ..Settings::default()
         };
         let backend = Self {
@@ -44,6 +49,16 @@ impl Backend {
         // Two providers may be compiled in; the first caller chooses.
         let _ = rustls::crypto::ring::default_provider().install_default();
         Database::connect(&self.settings).await.unwrap()
+    }
+}
+
+/// A client of this Redis.
+pub fn patient(server: &testkit::Redis) -> stores::redis::Settings {
+    stores::redis::Settings {
+        url: server.url(),
+        response_timeout_ms: PATIENCE_MS,
+        connect_timeout_ms: PATIENCE_MS,
+        ..stores::redis::Settings::default()
     }
 }
 

@@ -14,7 +14,7 @@ use commerce::ids::{CouponId, UserCouponId, UserId};
 use stores::embedded::queue::EmbeddedQueue;
 use stores::redis::{Redis, queue::RedisQueue};
 
-use crate::backends::Backend;
+use crate::backends::{Backend, patient};
 use endings::{
     a_new_epoch_keeps_holders_and_order, a_stale_leader_is_fenced, results_end_a_place,
     slots_shrink_only_to_what_is_given, terms_are_followed,
@@ -64,11 +64,8 @@ pub async fn embedded(backend: &Backend) -> Arc<dyn Queue> {
 
 pub async fn real(server: &testkit::Redis) -> Arc<dyn Queue> {
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let settings = stores::redis::Settings {
-        url: server.url(),
-        ..Default::default()
-    };
-    let queue = RedisQueue::new(Redis::connect(&settings).unwrap(), &Default::default());
+    let redis = Redis::connect(&patient(server)).unwrap();
+    let queue = RedisQueue::new(redis, &Default::default());
     queue.reopen(&[]).await.unwrap();
     Arc::new(queue)
 }

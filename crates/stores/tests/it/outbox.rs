@@ -153,7 +153,7 @@ async fn a_lease_has_one_owner_and_a_rising_token(backend: &Backend) {
     assert_eq!(lease(&outbox, "a").await, None);
     // A lease that has run out can be taken without a release.
     let short = outbox.lease(1, "a", 0).await.unwrap().unwrap();
-    let taken = testkit::eventually(Duration::from_secs(10), "the lease runs out", async || {
+    let taken = testkit::eventually(Duration::from_secs(60), "the lease runs out", async || {
         let taken = outbox.lease(1, "b", 60_000).await?;
         taken.ok_or_else(|| anyhow::anyhow!("still held"))
     })

@@ -127,7 +127,7 @@ async fn everything_committed_is_published_and_gone(backend: &Backend) {
     // The first is killed in the middle; the second waits for its leases.
     let (_, first) = start(1_000);
     testkit::eventually(
-        Duration::from_secs(30),
+        Duration::from_secs(60),
         "the first relay is at work",
         async || {
             anyhow::ensure!(!published(&log).await.is_empty());

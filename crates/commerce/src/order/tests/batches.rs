@@ -123,3 +123,24 @@ async fn a_store_that_hangs_is_given_up() {
         "{answer:?}"
     );
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn ids_follow_the_order_of_arrival() {
+    let settings = Settings {
+        batches_in_flight: 8,
+        batch_max: 1,
+        ..Settings::default()
+    };
+    let orders = orders(Played::open(), settings);
+    let asked = (1..=400).map(|by| order(&orders, by));
+    let answers = futures::future::join_all(asked).await;
+    let id = |answer: &Result<Answered, Error>| match answer {
+        Ok(Answered::Fresh(answer)) => {
+            let body: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+            body["id"].as_i64().unwrap()
+        }
+        other => panic!("{other:?}"),
+    };
+    let ids: Vec<i64> = answers.iter().map(id).collect();
+    assert_eq!(ids, (1..=400).collect::<Vec<_>>());
+}

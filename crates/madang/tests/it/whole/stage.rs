@@ -8,6 +8,8 @@ use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 use testkit::{Client, Finished, Redis, Response, ShopProcess, ShopSettings, eventually, shared};
 
+use crate::modes::embedded_at_noon;
+
 /// How long a broken run may take before a wait gives up.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -135,9 +137,7 @@ const GROUPS: [(&str, &str); 4] = [
 ];
 
 fn shop() -> ShopSettings {
-    ShopSettings::new(env!("CARGO_BIN_EXE_madang"))
-        .expect("a folder for the shop")
-        .env("MADANG_AUTH__MODE", "off")
+    embedded_at_noon().env("MADANG_AUTH__MODE", "off")
 }
 
 /// One order of one line by a user, expected to be taken; the order as answered.

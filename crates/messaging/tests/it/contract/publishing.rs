@@ -77,9 +77,12 @@ pub async fn headers_come_back_as_they_were(bed: &Bed) {
     headers.append("empty", Bytes::new());
     headers.append("binary", vec![0, 255, 0, 1, 0xc3]);
     headers.append("이름", "값");
+    // Not long ago: a broker drops what is older than the topic keeps records.
+    let now_ms = jiff::Timestamp::now().as_millisecond();
+    let written_ms = now_ms - 3_600_123;
     let record = Outgoing {
         headers: headers.clone(),
-        timestamp_ms: Some(1_700_000_000_123),
+        timestamp_ms: Some(written_ms),
         ..at(&topic, 0, "x")
     };
     bed.publish(vec![record, at(&topic, 0, "y")]).await;
@@ -87,9 +90,8 @@ pub async fn headers_come_back_as_they_were(bed: &Bed) {
     let records = bed.join(&own("group"), &topic).await.take(2).await;
     assert_eq!(records[0].headers, headers);
     assert_eq!(records[0].headers.text("twice"), Some("two"));
-    assert_eq!(records[0].timestamp_ms, 1_700_000_000_123);
+    assert_eq!(records[0].timestamp_ms, written_ms);
     assert!(records[1].headers.is_empty());
-    let now_ms = jiff::Timestamp::now().as_millisecond();
     assert!((now_ms - records[1].timestamp_ms).abs() < 600_000);
 }
 

@@ -104,11 +104,7 @@ async fn flushed() {
     let id = shop.campaign(1, 3).await;
     assert_eq!(shop.join(id, 1).await, Ok(1));
     shop.result(id, 1).await;
-    let settings = stores::redis::Settings {
-        url: redis.url(),
-        ..Default::default()
-    };
-    let client = stores::redis::Redis::connect(&settings).unwrap();
+    let client = stores::redis::Redis::connect(&crate::backends::patient(&redis)).unwrap();
     client.query::<()>(&::redis::cmd("FLUSHALL")).await.unwrap();
     assert!(shop.join(id, 2).await.is_ok());
     assert_eq!(shop.result(id, 2).await.status, Status::Success);

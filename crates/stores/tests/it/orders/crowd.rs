@@ -185,7 +185,7 @@ async fn a_client_that_goes_away_changes_nothing(backend: &Backend) {
     });
     // The client's task has handed the order in once a number was taken for it.
     let taken = "SELECT COUNT(*) FROM id_blocks WHERE name = 'order'";
-    testkit::eventually(std::time::Duration::from_secs(20), "an order", async || {
+    testkit::eventually(std::time::Duration::from_secs(60), "an order", async || {
         anyhow::ensure!(shop.number(taken).await == 1);
         Ok(())
     })
@@ -193,7 +193,7 @@ async fn a_client_that_goes_away_changes_nothing(backend: &Backend) {
     client.abort();
     let placed = "SELECT COUNT(*) FROM orders";
     testkit::eventually(
-        std::time::Duration::from_secs(20),
+        std::time::Duration::from_secs(60),
         "the order",
         async || {
             anyhow::ensure!(shop.number(placed).await == 1);

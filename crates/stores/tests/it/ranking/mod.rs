@@ -2,6 +2,7 @@
 //! Tests that need Redis have `redis` in their names.
 
 mod board;
+mod expiry;
 mod interleavings;
 mod rebuild;
 mod service;

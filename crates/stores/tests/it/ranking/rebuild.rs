@@ -33,7 +33,7 @@ async fn a_dead_rebuilder_is_replaced(stage: &Stage) {
     let mut left = dying.open(day(22)).await.unwrap().unwrap();
     // Whether this page still arrives within the lease does not matter.
     let _ = dying.feed(&mut left, &[counted(1, 5, 5)]).await;
-    let mut shadow = eventually(Duration::from_secs(10), "the lease runs out", async || {
+    let mut shadow = eventually(Duration::from_secs(60), "the lease runs out", async || {
         let shadow = board.open(day(22)).await?;
         shadow.ok_or_else(|| anyhow::anyhow!("still held"))
     })

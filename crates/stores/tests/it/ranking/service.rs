@@ -291,7 +291,7 @@ async fn reads_fall_back_and_heal(stage: &Stage) {
         .calendar()
         .window(Window::ThreeDays, from_us(NOW_US));
     eventually(
-        Duration::from_secs(20),
+        Duration::from_secs(60),
         "the window's boards are there",
         async || {
             let known = board.known(&days).await?;

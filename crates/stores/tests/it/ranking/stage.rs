@@ -14,9 +14,11 @@ use stores::redis::Redis;
 use stores::redis::board::{RedisBoard, Settings as RedisSettings};
 use stores::sql::Database;
 
-use crate::backends::Backend;
+use crate::backends::{Backend, patient};
 
-pub const LEASE_MS: u64 = 20_000;
+pub const LEASE_MS: u64 = 120_000;
+/// A century: the days of these tests are written down, while Redis lets boards go by the date on which a test runs.
+const RETENTION_DAYS: i32 = 36_500;
 
 enum Engine {
     Sql,
@@ -52,22 +54,32 @@ impl Stage {
     }
 
     pub fn board(&self) -> Arc<dyn Board> {
-        self.board_with_lease(LEASE_MS)
+        self.board_of(LEASE_MS, RETENTION_DAYS)
     }
 
     /// A board as another process would have it.
     pub fn board_with_lease(&self, lease_ms: u64) -> Arc<dyn Board> {
+        self.board_of(lease_ms, RETENTION_DAYS)
+    }
+
+    /// A board that lets days go.
+    pub fn board_that_keeps(&self, retention_days: i32) -> Arc<dyn Board> {
+        self.board_of(LEASE_MS, retention_days)
+    }
+
+    fn board_of(&self, lease_ms: u64, retention_days: i32) -> Arc<dyn Board> {
         match &self.engine {
             Engine::Sql => {
                 let settings = SqlSettings {
                     lease_ms,
-                    ..SqlSettings::default()
+                    retention_days,
                 };
                 Arc::new(SqlBoard::new(self.db.clone(), settings))
             }
             Engine::Redis(_) => {
                 let settings = RedisSettings {
                     lease_ms,
+                    retention_days,
                     // Kept sums would hide what was just counted.
                     window_ms: 1,
                     ..RedisSettings::default()
@@ -81,14 +93,7 @@ impl Stage {
         let Engine::Redis(server) = &self.engine else {
             panic!("not on Redis");
         };
-        let settings = stores::redis::Settings {
-            url: server.url(),
-            // A busy machine is no fault of the board.
-            response_timeout_ms: 30_000,
-            connect_timeout_ms: 30_000,
-            ..stores::redis::Settings::default()
-        };
-        Redis::connect(&settings).unwrap()
+        Redis::connect(&patient(server)).unwrap()
     }
 
     /// Changes a score behind the board's back.
@@ -109,6 +114,22 @@ impl Stage {
                 self.redis_client().query::<String>(&command).await.unwrap();
             }
         }
+    }
+
+    /// Redis' keys, each with the second at which it goes; -1 for one that stays.
+    pub async fn expiries(&self) -> Vec<(String, i64)> {
+        let client = self.redis_client();
+        let mut keys = redis::cmd("KEYS");
+        keys.arg("*");
+        let keys: Vec<String> = client.query(&keys).await.unwrap();
+        let mut expiries = Vec::new();
+        for key in keys {
+            let mut ask = redis::cmd("EXPIRETIME");
+            ask.arg(&key);
+            let second = client.query(&ask).await.unwrap();
+            expiries.push((key, second));
+        }
+        expiries
     }
 
     /// Loses everything that the boards hold.
