@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use testkit::{ShopProcess, eventually};
 
-use crate::modes::{embedded, embedded_at_noon};
+use crate::modes::{embedded, steady};
 
 const SOON: Duration = Duration::from_secs(60);
 
@@ -54,7 +54,7 @@ async fn the_printed_requests_work(shop: &ShopProcess) -> Result<()> {
 
 #[tokio::test]
 async fn the_demo_fills_an_empty_shop_and_its_requests_work_again_and_again() -> Result<()> {
-    let settings = embedded_at_noon().arg("--demo");
+    let settings = steady().arg("--demo");
     let mut shop = settings.start().await?;
     the_printed_requests_work(&shop).await?;
     assert_eq!(shop.stop().await?, 0);
@@ -69,7 +69,7 @@ async fn the_demo_fills_an_empty_shop_and_its_requests_work_again_and_again() ->
 
 #[tokio::test]
 async fn the_demo_works_without_authentication_too() -> Result<()> {
-    let shop = embedded_at_noon()
+    let shop = steady()
         .env("MADANG_AUTH__MODE", "off")
         .arg("--demo")
         .start()

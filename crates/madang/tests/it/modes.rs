@@ -23,8 +23,9 @@ pub fn embedded() -> ShopSettings {
     ShopSettings::new(binary()).expect("a folder for the shop")
 }
 
-/// As [`embedded`], in a time zone where it is about noon: what such a shop sells today stays today's for as long as a test runs.
-pub fn embedded_at_noon() -> ShopSettings {
+/// As [`embedded`], where neither a busy machine nor the time of day changes what a test sees: nothing is given up early, and
+/// it is about noon in the shop's time zone, so that what it sells today stays today's for as long as the test runs.
+pub fn steady() -> ShopSettings {
     let hour = TimeZone::UTC.to_datetime(Timestamp::now()).hour();
     // The signs of these names are the other way round.
     let zone = match 12 - hour {
@@ -32,7 +33,19 @@ pub fn embedded_at_noon() -> ShopSettings {
         east @ 1.. => format!("Etc/GMT-{east}"),
         west => format!("Etc/GMT+{}", -west),
     };
-    embedded().env("MADANG_SHOP__TIME_ZONE", zone)
+    let mut settings = embedded().env("MADANG_SHOP__TIME_ZONE", zone);
+    for name in [
+        "HTTP__REQUEST_TIMEOUT_MS",
+        "DATABASE__ACQUIRE_TIMEOUT_MS",
+        "DATABASE__BUSY_TIMEOUT_MS",
+        "REDIS__RESPONSE_TIMEOUT_MS",
+        "REDIS__CONNECT_TIMEOUT_MS",
+        "KAFKA__REQUEST_TIMEOUT_MS",
+        "ORDERS__BATCH_TIMEOUT_MS",
+    ] {
+        settings = settings.env(format!("MADANG_{name}"), "50000");
+    }
+    settings
 }
 
 /// On the real three; `None`: they cannot be had, and that has been said.
@@ -45,7 +58,7 @@ pub async fn real() -> Option<Result<Place>> {
     let suffix = format!("{}-{number}", std::process::id());
     let place = async {
         let database = mariadb.create_database(&suffix.replace('-', "_")).await?;
-        let mut settings = embedded()
+        let mut settings = steady()
             .env("MADANG_DATABASE__URL", database)
             .env("MADANG_REDIS__URL", redis.url())
             .env("MADANG_KAFKA__BROKERS", kafka.address())

@@ -8,7 +8,7 @@ use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 use testkit::{Client, Finished, Redis, Response, ShopProcess, ShopSettings, eventually, shared};
 
-use crate::modes::embedded_at_noon;
+use crate::modes::steady;
 
 /// How long a broken run may take before a wait gives up.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -137,7 +137,7 @@ const GROUPS: [(&str, &str); 4] = [
 ];
 
 fn shop() -> ShopSettings {
-    embedded_at_noon().env("MADANG_AUTH__MODE", "off")
+    steady().env("MADANG_AUTH__MODE", "off")
 }
 
 /// One order of one line by a user, expected to be taken; the order as answered.
