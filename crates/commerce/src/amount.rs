@@ -4,27 +4,19 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::json::bounded;
+
 /// The largest integer that JavaScript reads exactly, 2^53 - 1.
 pub const EXACT_MAX: i64 = (1 << 53) - 1;
 
 /// An amount of money, 0 to 2^53 - 1, in the currency's minor unit (KRW has none: 12000 is 12,000 won).
 #[derive(
-    Clone,
-    Copy,
-    Debug,
-    Default,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Hash,
-    Serialize,
-    Deserialize,
-    ToSchema,
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, ToSchema,
 )]
-#[serde(try_from = "i64")]
 #[schema(value_type = i64, minimum = 0, maximum = 9007199254740991_i64, example = 12000)]
 pub struct Won(i64);
+
+bounded!(Won);
 
 impl Won {
     pub const ZERO: Self = Self(0);
@@ -74,12 +66,11 @@ impl std::fmt::Display for Won {
 }
 
 /// How many of a product one order line asks for: 1 to 1,000.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema,
-)]
-#[serde(try_from = "i64")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, ToSchema)]
 #[schema(value_type = i64, minimum = 1, maximum = 1000, example = 2)]
 pub struct Quantity(i64);
+
+bounded!(Quantity);
 
 impl Quantity {
     pub const MAX: i64 = 1_000;

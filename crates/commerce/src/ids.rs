@@ -4,19 +4,19 @@
 use std::collections::HashMap;
 
 use async_trait::async_trait;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use tokio::sync::Mutex;
 use utoipa::ToSchema;
 
 use crate::amount::EXACT_MAX;
+use crate::json::bounded;
 
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
         #[derive(
-            Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema,
+            Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, ToSchema,
         )]
-        #[serde(try_from = "i64")]
         #[schema(value_type = i64, minimum = 1, maximum = 9007199254740991_i64)]
         pub struct $name(i64);
 
@@ -26,6 +26,8 @@ macro_rules! id {
                 self.0
             }
         }
+
+        bounded!($name);
 
         impl TryFrom<i64> for $name {
             type Error = String;

@@ -6,6 +6,7 @@ pub mod answer;
 pub mod clock;
 pub mod http;
 pub mod ids;
+pub mod json;
 pub mod page;
 pub mod wire;
 

@@ -24,8 +24,8 @@ pub struct PageQuery {
     /// `nextCursor` of the page before.
     pub cursor: Option<String>,
     /// Items a page, 1 to 100; 20 when absent.
-    #[param(minimum = 1, maximum = 100)]
-    pub limit: Option<i64>,
+    #[param(value_type = Option<i64>, minimum = 1, maximum = 100)]
+    pub limit: Option<String>,
 }
 
 /// A position in a list sorted by `(major, minor)`: `(created_at in microseconds, id)` for newest first, or `(id, 0)`.
@@ -60,17 +60,26 @@ pub struct PageRequest {
     pub limit: u32,
 }
 
+/// How many are asked for in a query.
+///
+/// # Errors
+/// The bounds, where it is not an integer from 1 to `max`.
+pub fn limit(asked: Option<&str>, default: u32, max: u32) -> Result<u32, String> {
+    let Some(text) = asked else {
+        return Ok(default);
+    };
+    text.parse()
+        .ok()
+        .filter(|limit| (1..=max).contains(limit))
+        .ok_or_else(|| format!("must be an integer from 1 to {max}"))
+}
+
 impl PageQuery {
     /// # Errors
     /// The field's name and what is wrong with it.
     pub fn check(&self) -> Result<PageRequest, (&'static str, String)> {
-        let limit = match self.limit {
-            None => LIMIT_DEFAULT,
-            Some(limit) => u32::try_from(limit)
-                .ok()
-                .filter(|l| (1..=LIMIT_MAX).contains(l))
-                .ok_or_else(|| ("limit", format!("must be an integer from 1 to {LIMIT_MAX}")))?,
-        };
+        let limit = limit(self.limit.as_deref(), LIMIT_DEFAULT, LIMIT_MAX)
+            .map_err(|detail| ("limit", detail))?;
         let after = match self.cursor.as_deref() {
             None | Some("") => None,
             Some(text) => Some(

@@ -8,7 +8,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::{Report, ReportQuery, Sales};
-use crate::http::{Caller, Problem, QueryOf};
+use crate::http::{Operator, Problem, QueryOf};
 
 pub fn router(sales: Arc<Sales>) -> OpenApiRouter {
     OpenApiRouter::new()
@@ -26,10 +26,9 @@ pub fn router(sales: Arc<Sales>) -> OpenApiRouter {
 ))]
 async fn report(
     State(sales): State<Arc<Sales>>,
-    caller: Caller,
+    _: Operator,
     QueryOf(query): QueryOf<ReportQuery>,
 ) -> Result<Json<Report>, Problem> {
-    caller.require_operator()?;
     let question = sales
         .question(&query)
         .map_err(|(name, detail)| Problem::field(format!("?{name}"), detail))?;

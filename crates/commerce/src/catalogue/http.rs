@@ -15,8 +15,9 @@ use utoipa_axum::routes;
 use super::{Catalogue, Draft, Listing, Product, ProductView, Refusal, Revision, Status};
 use crate::amount::{EXACT_MAX, Name, Won};
 use crate::answer::{Answer, Answered};
-use crate::http::{Command, PathOf, Problem, QueryOf};
+use crate::http::{Command, Operator, PathOf, Problem, QueryOf};
 use crate::ids::ProductId;
+use crate::json::bounded;
 use crate::page::{Page, PageQuery};
 
 pub fn router(catalogue: Arc<Catalogue>) -> OpenApiRouter {
@@ -28,7 +29,7 @@ pub fn router(catalogue: Arc<Catalogue>) -> OpenApiRouter {
 }
 
 /// The catalogue, in order of id. What is shown may be a second old.
-#[utoipa::path(get, path = "/api/products", tag = "products", params(PageQuery), responses(
+#[utoipa::path(get, path = "/api/products", tag = "products", security(()), params(PageQuery), responses(
     (status = 200, description = "A page of products", body = Page<ProductView>),
     (status = 400, description = "A cursor or limit that does not fit", body = Problem),
     (status = 503, description = "The database cannot be reached", body = Problem),
@@ -45,7 +46,7 @@ async fn list(
 }
 
 /// One product. What is shown may be a second old.
-#[utoipa::path(get, path = "/api/products/{id}", tag = "products", params(("id" = ProductId, Path)), responses(
+#[utoipa::path(get, path = "/api/products/{id}", tag = "products", security(()), params(("id" = ProductId, Path)), responses(
     (status = 200, description = "The product", body = ProductView),
     (status = 400, description = "Not an id", body = Problem),
     (status = 404, description = "`product-not-found`", body = Problem),
@@ -62,10 +63,11 @@ async fn show(
 }
 
 /// Pieces on hand at the start.
-#[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
-#[serde(try_from = "i64")]
+#[derive(Clone, Copy, Debug, ToSchema)]
 #[schema(value_type = i64, minimum = 0, maximum = 9007199254740991_i64, example = 100)]
 struct InitialStock(i64);
+
+bounded!(InitialStock);
 
 impl TryFrom<i64> for InitialStock {
     type Error = String;
@@ -116,9 +118,9 @@ struct CreateProduct {
 ))]
 async fn create(
     State(catalogue): State<Arc<Catalogue>>,
+    _: Operator,
     command: Command<CreateProduct>,
 ) -> Result<Answered, Problem> {
-    command.caller.require_operator()?;
     let asked = command.value;
     let draft = Draft {
         name: asked.name,
@@ -138,6 +140,7 @@ async fn create(
 
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(example = json!({"price": 13_000}))]
 struct ChangeProduct {
     name: Option<Name>,
     price: Option<Won>,
@@ -163,10 +166,10 @@ struct ChangeProduct {
 ))]
 async fn change(
     State(catalogue): State<Arc<Catalogue>>,
+    _: Operator,
     PathOf(id): PathOf<ProductId>,
     command: Command<ChangeProduct>,
 ) -> Result<Answered, Problem> {
-    command.caller.require_operator()?;
     let revision = Revision {
         name: command.value.name,
         price: command.value.price,
@@ -181,10 +184,11 @@ async fn change(
 const DELTA_MAX: i64 = 1_000_000_000;
 
 /// How many pieces came (positive) or went (negative).
-#[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
-#[serde(try_from = "i64")]
+#[derive(Clone, Copy, Debug, ToSchema)]
 #[schema(value_type = i64, minimum = -1000000000, maximum = 1000000000, example = 50)]
 struct Delta(i64);
+
+bounded!(Delta);
 
 impl TryFrom<i64> for Delta {
     type Error = String;
@@ -224,10 +228,10 @@ struct AdjustStock {
 ))]
 async fn adjust(
     State(catalogue): State<Arc<Catalogue>>,
+    _: Operator,
     PathOf(id): PathOf<ProductId>,
     command: Command<AdjustStock>,
 ) -> Result<Answered, Problem> {
-    command.caller.require_operator()?;
     let render = |outcome: &Result<Product, Refusal>| changed(outcome);
     Ok(catalogue
         .adjust(id, command.value.delta.0, command.claim.as_ref(), &render)

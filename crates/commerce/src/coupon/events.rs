@@ -12,7 +12,7 @@ use super::model::Campaign;
 use super::queue::Waiting;
 use crate::clock;
 use crate::ids::{CouponId, UserId};
-use crate::wire::{LenientInteger, LenientTime, Style, local_iso};
+use crate::wire::{self, LenientInteger, LenientTime, Style, local_iso};
 
 /// CloudEvents type.
 pub const KIND: &str = "coupon.issue-requested";
@@ -127,8 +127,7 @@ struct Read {
 /// # Errors
 /// In words, what is wrong with it: it can never be read.
 pub fn read(record: &Record) -> Result<Request, String> {
-    let value = record.value.as_deref().ok_or("the record has no value")?;
-    let read: Read = serde_json::from_slice(value).map_err(|e| e.to_string())?;
+    let read: Read = wire::object(record.value.as_deref())?;
     let user = UserId::try_from(read.user_id.0).map_err(|e| format!("userId {e}"))?;
     let coupon = CouponId::try_from(read.coupon_id.0).map_err(|e| format!("couponId {e}"))?;
     let number = match (read.epoch, read.sequence) {

@@ -88,6 +88,7 @@ fn names_what_it_cannot_read() {
         "{}",
         r#"{"userId":0,"couponId":1}"#,
         r#"{"userId":1,"couponId":"1"}"#,
+        "[1,1,null,null,null]",
         r#"{"userId":1.5,"couponId":1}"#,
         r#"{"userId":1,"couponId":1,"sequence":4}"#,
         r#"{"userId":1,"couponId":1,"epoch":1,"sequence":"x"}"#,

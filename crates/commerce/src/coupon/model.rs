@@ -2,11 +2,12 @@
 //! Who wins is decided in `issue`; how people queue is the port in `queue`. Built by the stores and the routes.
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::amount::{Name, Won};
 use crate::ids::{CouponId, UserCouponId, UserId};
+use crate::json::bounded;
 
 use super::Refusal;
 
@@ -16,8 +17,7 @@ const INT_MAX: i64 = i32::MAX as i64;
 macro_rules! int {
     ($(#[$doc:meta])* $name:ident, $example:literal) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
-        #[serde(try_from = "i64")]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
         #[schema(value_type = i64, minimum = 1, maximum = 2_147_483_647_i64, example = $example)]
         pub struct $name(i64);
 
@@ -27,6 +27,8 @@ macro_rules! int {
                 self.0
             }
         }
+
+        bounded!($name);
 
         impl TryFrom<i64> for $name {
             type Error = String;

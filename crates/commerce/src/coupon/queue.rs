@@ -13,7 +13,7 @@ pub enum Error {
     #[error("coupon queue unavailable: {0}")]
     Unavailable(String),
     /// The server is not the one that the queue was made ready on: recovery must run first.
-    #[error("the coupon queue's server came back different")]
+    #[error("the coupon queue's server is new or came back different")]
     Different,
     #[error("coupon queue failed: {0}")]
     Failed(String),

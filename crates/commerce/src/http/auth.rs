@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use super::{Gate, Problem};
 use crate::ids::UserId;
+use crate::json::Object;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
@@ -119,13 +120,13 @@ impl Caller {
         self.operator && self.asked.is_none()
     }
 
-    /// What an Idempotency-Key is scoped by: the caller, whoever is acted for.
+    /// What an Idempotency-Key is scoped by: the caller, whoever is acted for. With authentication off the caller is whom query
+    /// or body name.
     #[must_use]
-    pub fn scope_name(&self) -> String {
-        match (self.subject, self.asked) {
-            (Some(subject), _) => format!("user:{subject}"),
-            (None, Some(asked)) => format!("user:{asked}"),
-            (None, None) => "anyone".to_owned(),
+    pub(super) fn scope_name(&self, body: &[u8]) -> String {
+        match self.subject.or(self.asked).or_else(|| named_in(body)) {
+            Some(user) => format!("user:{user}"),
+            None => "anyone".to_owned(),
         }
     }
 }
@@ -208,15 +209,44 @@ fn asked_user(parts: &Parts) -> Result<Option<UserId>, Problem> {
     let query = parts.uri.query().unwrap_or_default();
     let pairs: Vec<(String, String)> = serde_urlencoded::from_str(query)
         .map_err(|e| Problem::field("?", format!("the query cannot be read: {e}")))?;
-    pairs
+    let mut asked = None;
+    for (_, value) in pairs
         .iter()
-        .find(|(name, value)| name == "userId" && !value.is_empty())
-        .map(|(_, value)| {
-            value
-                .parse::<UserId>()
-                .map_err(|detail| Problem::field("?userId", detail))
-        })
-        .transpose()
+        .filter(|(name, value)| name == "userId" && !value.is_empty())
+    {
+        let user: UserId = value
+            .parse()
+            .map_err(|detail: String| Problem::field("?userId", detail))?;
+        if asked.is_some_and(|before| before != user) {
+            return Err(Problem::field("?userId", "names two users"));
+        }
+        asked = Some(user);
+    }
+    Ok(asked)
+}
+
+/// `userId` of a JSON body, where there is one.
+fn named_in(body: &[u8]) -> Option<UserId> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Named {
+        user_id: UserId,
+    }
+    let named: Object<Named> = serde_json::from_slice(body).ok()?;
+    Some(named.0.user_id)
+}
+
+/// A caller with the operator's scope. Taken before the body, so that others learn nothing of what would be right.
+pub struct Operator;
+
+impl<S: Send + Sync> FromRequestParts<S> for Operator {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let caller = Caller::from_request_parts(parts, state).await?;
+        caller.require_operator()?;
+        Ok(Self)
+    }
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Caller {

@@ -14,6 +14,7 @@ use serde::de::DeserializeOwned;
 
 use super::{Caller, Gate, Problem, idempotency};
 use crate::answer::Claim;
+use crate::json::Object;
 
 /// A request that changes state: who, what, and under which Idempotency-Key. `T` is the JSON body.
 pub struct Command<T> {
@@ -68,17 +69,32 @@ fn is_json(parts: &Parts) -> bool {
 /// 400 `malformed-json` where it is not JSON, 400 `validation` with a pointer where it is JSON that does not fit.
 pub fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let mut json = serde_json::Deserializer::from_slice(bytes);
-    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+    let read: Object<T> = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let pointer = pointer(error.path());
         let inner = error.into_inner();
         if inner.is_data() {
-            Problem::field(pointer, without_position(&inner.to_string()))
+            misfit(pointer, without_position(&inner.to_string()))
         } else {
             malformed(&inner)
         }
     })?;
     json.end().map_err(|error| malformed(&error))?;
-    Ok(value)
+    Ok(read.0)
+}
+
+/// serde tells of a missing or repeated field at the object around it: the pointer names the field itself.
+fn misfit(mut pointer: String, detail: &str) -> Problem {
+    for (said, told) in [
+        ("missing field `", "is missing"),
+        ("duplicate field `", "stands there twice"),
+    ] {
+        if let Some(field) = detail.strip_prefix(said).and_then(|d| d.strip_suffix('`')) {
+            pointer.push('/');
+            pointer.push_str(field);
+            return Problem::field(pointer, told);
+        }
+    }
+    Problem::field(pointer, detail)
 }
 
 fn malformed(error: &serde_json::Error) -> Problem {
@@ -90,11 +106,8 @@ fn malformed(error: &serde_json::Error) -> Problem {
 }
 
 /// serde's " at line 1 column 7" says less than the pointer.
-fn without_position(text: &str) -> String {
-    match text.rfind(" at line ") {
-        Some(end) => text[..end].to_owned(),
-        None => text.to_owned(),
-    }
+fn without_position(text: &str) -> &str {
+    text.rfind(" at line ").map_or(text, |end| &text[..end])
 }
 
 fn pointer(path: &serde_path_to_error::Path) -> String {

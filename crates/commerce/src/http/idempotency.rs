@@ -25,9 +25,13 @@ pub(super) fn claim(
     parts: &Parts,
     body: &Bytes,
 ) -> Result<Option<Claim>, Problem> {
-    let Some(value) = parts.headers.get(&KEY) else {
+    let mut values = parts.headers.get_all(&KEY).into_iter();
+    let Some(value) = values.next() else {
         return Ok(None);
     };
+    if values.next().is_some() {
+        return Err(Problem::field("Idempotency-Key", "must be sent once"));
+    }
     let key = value.as_bytes();
     if key.is_empty() || key.len() > 255 || !key.iter().all(|b| (0x20..0x7f).contains(b)) {
         return Err(Problem::field(
@@ -36,7 +40,7 @@ pub(super) fn claim(
         ));
     }
     let scope = digest(&[
-        caller.scope_name().as_bytes(),
+        caller.scope_name(body).as_bytes(),
         parts.method.as_str().as_bytes(),
         parts.uri.path().as_bytes(),
         key,

@@ -7,7 +7,7 @@ pub mod gate;
 pub mod idempotency;
 pub mod problem;
 
-pub use auth::{Caller, Scope};
+pub use auth::{Caller, Operator, Scope};
 pub use extract::{Command, PathOf, QueryOf};
 pub use gate::Gate;
 pub use problem::Problem;

@@ -77,7 +77,10 @@ impl Problem {
     pub fn validation(errors: Vec<FieldError>) -> Self {
         let detail = errors
             .iter()
-            .map(|e| format!("{}: {}", e.pointer, e.detail))
+            .map(|e| match e.pointer.as_str() {
+                "" => format!("the body: {}", e.detail),
+                pointer => format!("{pointer}: {}", e.detail),
+            })
             .collect::<Vec<_>>()
             .join("; ");
         let mut problem = Self::new(400, "validation", detail);
@@ -131,6 +134,9 @@ impl IntoResponse for Problem {
         let mut response = (status, answer.body).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
         if let Some(seconds) = self.retry_after_s {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }

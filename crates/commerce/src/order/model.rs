@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 use crate::amount::{Name, Quantity, Won};
 use crate::answer::Claim;
 use crate::ids::{LineId, OrderId, ProductId, UserCouponId, UserId};
+use crate::json::Object;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, ToSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
@@ -106,7 +107,7 @@ pub struct Line {
 
 /// 1 to 100 lines. The same product may be in several.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "Vec<Line>")]
+#[serde(try_from = "Vec<Object<Line>>")]
 pub struct Lines(Vec<Line>);
 
 impl Lines {
@@ -127,6 +128,14 @@ impl Lines {
             }
         }
         products
+    }
+}
+
+impl TryFrom<Vec<Object<Line>>> for Lines {
+    type Error = String;
+
+    fn try_from(lines: Vec<Object<Line>>) -> Result<Self, String> {
+        Self::try_from(lines.into_iter().map(|line| line.0).collect::<Vec<_>>())
     }
 }
 

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::model::{AMOUNT_MAX, QUANTITY_MAX};
 use crate::ids::ProductId;
-use crate::wire::{LenientInteger, LenientTime};
+use crate::wire::{self, LenientInteger, LenientTime};
 
 /// Decimal won on this shop's records: the line's amount, negative on a cancel.
 pub const AMOUNT_HEADER: &str = "madang-amount";
@@ -43,8 +43,7 @@ pub fn read(
     amount: Option<&str>,
     written: Timestamp,
 ) -> Result<ProductSold, Failure> {
-    let message: Message =
-        serde_json::from_slice(value).map_err(|error| malformed(error.to_string()))?;
+    let message: Message = wire::object(Some(value)).map_err(malformed)?;
     let product = ProductId::try_from(message.product_id.0)
         .map_err(|detail| malformed(format!("productId {detail}")))?;
     let quantity = message
@@ -122,6 +121,7 @@ mod tests {
         let bad = [
             "",
             "[]",
+            "[2,1,1,null,null]",
             "null",
             r#"{"quantity":1}"#,
             r#"{"productId":"1","quantity":1}"#,

@@ -14,9 +14,10 @@ use super::Rankings;
 use super::model::{BestSeller, ProductRanking, Window};
 use crate::http::{PathOf, Problem, QueryOf};
 use crate::ids::ProductId;
+use crate::page;
 
-const LIMIT_DEFAULT: i64 = 5;
-const LIMIT_MAX: i64 = 100;
+const LIMIT_DEFAULT: u32 = 5;
+const LIMIT_MAX: u32 = 100;
 
 pub fn router(rankings: Arc<Rankings>) -> OpenApiRouter {
     OpenApiRouter::new()
@@ -31,8 +32,8 @@ struct PopularQuery {
     /// Days that count, today the last: `today`, `3d`, `7d`, `30d`; `3d` when absent.
     window: Option<Window>,
     /// Best sellers at most, 1 to 100; 5 when absent.
-    #[param(minimum = 1, maximum = 100)]
-    limit: Option<i64>,
+    #[param(value_type = Option<i64>, minimum = 1, maximum = 100)]
+    limit: Option<String>,
 }
 
 #[derive(Deserialize, IntoParams)]
@@ -47,6 +48,7 @@ struct RankingQuery {
     get,
     path = "/api/products/popular",
     tag = "ranking",
+    security(()),
     params(PopularQuery),
     responses(
         (status = 200, description = "Best sellers, best first", body = [BestSeller]),
@@ -58,18 +60,10 @@ async fn popular(
     State(rankings): State<Arc<Rankings>>,
     QueryOf(query): QueryOf<PopularQuery>,
 ) -> Result<Json<Vec<BestSeller>>, Problem> {
-    let limit = query.limit.unwrap_or(LIMIT_DEFAULT);
-    let limit = usize::try_from(limit)
-        .ok()
-        .filter(|_| (1..=LIMIT_MAX).contains(&limit))
-        .ok_or_else(|| {
-            Problem::field(
-                "?limit",
-                format!("must be an integer from 1 to {LIMIT_MAX}"),
-            )
-        })?;
+    let limit = page::limit(query.limit.as_deref(), LIMIT_DEFAULT, LIMIT_MAX)
+        .map_err(|detail| Problem::field("?limit", detail))?;
     let window = query.window.unwrap_or_default();
-    Ok(Json(rankings.popular(window, limit).await?))
+    Ok(Json(rankings.popular(window, limit as usize).await?))
 }
 
 /// Rank and score of one product
@@ -77,6 +71,7 @@ async fn popular(
     get,
     path = "/api/products/{id}/ranking",
     tag = "ranking",
+    security(()),
     params(("id" = ProductId, Path, description = "Product"), RankingQuery),
     responses(
         (status = 200, description = "Its place in the window", body = ProductRanking),

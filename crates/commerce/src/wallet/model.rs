@@ -2,17 +2,19 @@
 //! Payments are decided with their order. Built by the stores and the routes.
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::amount::Won;
 use crate::ids::{EntryId, OrderId, UserId};
+use crate::json::bounded;
 
 /// A top-up: 1 to 1,000,000.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
-#[serde(try_from = "i64")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ToSchema)]
 #[schema(value_type = i64, minimum = 1, maximum = 1_000_000, example = 50_000)]
 pub struct ChargeAmount(Won);
+
+bounded!(ChargeAmount);
 
 impl ChargeAmount {
     pub const MAX: i64 = 1_000_000;

@@ -46,12 +46,16 @@ pub async fn run(args: Args, config: Config) -> anyhow::Result<()> {
         discount: args.discount,
     };
     shop::fill(&shop, &fill).await?;
-    writeln!(
-        std::io::stdout(),
-        "the shop has users 1..{}, products 1..{}, coupons 1..{}",
-        args.users,
-        args.products,
-        args.coupons
-    )?;
+    let filled = [
+        ("users", args.users),
+        ("products", args.products),
+        ("coupons", args.coupons),
+    ]
+    .map(|(what, count)| match count {
+        0 => format!("no {what}"),
+        1 => format!("{what} 1"),
+        _ => format!("{what} 1..{count}"),
+    });
+    writeln!(std::io::stdout(), "seeded {}", filled.join(", "))?;
     Ok(())
 }

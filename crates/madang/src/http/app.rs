@@ -56,7 +56,7 @@ pub fn app(settings: &Http, parts: Parts) -> Router {
         .layer(from_fn_with_state(parts.edge, edge::around))
 }
 
-async fn not_found(uri: Uri) -> Problem {
+pub(super) async fn not_found(uri: Uri) -> Problem {
     Problem::new(
         404,
         "route-not-found",

@@ -2,8 +2,10 @@
 //! OpenAPI 3.1 at /openapi.json, its browser at /docs. `app` calls it.
 
 use axum::Router;
-use axum::http::header;
-use axum::response::IntoResponse;
+use axum::extract::Request;
+use axum::http::{StatusCode, Uri, header};
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use bytes::Bytes;
 use commerce::http::Problem;
@@ -45,25 +47,37 @@ impl Modify for Bearer {
     }
 }
 
-/// Adds to each route below /api the problems and headers that all of them share.
+/// Adds to each route below /api the problems and headers that all of them share, and gives every operation an id of its own.
 pub fn complete(openapi: &mut utoipa::openapi::OpenApi) {
     for (path, item) in &mut openapi.paths.paths {
-        if !path.starts_with("/api/") {
-            continue;
-        }
-        let joins = path.ends_with("/issue");
+        let shop = path.starts_with("/api/");
         for operation in [&mut item.get, &mut item.post, &mut item.patch]
             .into_iter()
             .flatten()
         {
-            name_media_type(operation);
-            add_shared_problems(operation);
+            name_operation(operation);
+            if shop {
+                name_media_type(operation);
+                add_shared_problems(operation);
+            }
         }
+        if !shop {
+            continue;
+        }
+        let joins = path.ends_with("/issue");
         for operation in [&mut item.post, &mut item.patch].into_iter().flatten() {
             if !joins {
                 add_idempotency(operation);
             }
         }
+    }
+}
+
+/// `orders_show`: handlers of two features may have one name, operations may not.
+fn name_operation(operation: &mut Operation) {
+    let tag = operation.tags.as_ref().and_then(|tags| tags.first());
+    if let (Some(tag), Some(name)) = (tag, &operation.operation_id) {
+        operation.operation_id = Some(format!("{tag}_{name}"));
     }
 }
 
@@ -83,17 +97,25 @@ fn name_media_type(operation: &mut Operation) {
 }
 
 fn add_shared_problems(operation: &mut Operation) {
-    for (status, text) in [
+    let callers = [
+        ("401", "No valid bearer token"),
+        ("403", "Not the caller's own, or the scope is missing"),
+    ];
+    // A route that names a security of its own is open to everybody.
+    let callers = match operation.security {
+        Some(_) => &callers[..0],
+        None => &callers[..],
+    };
+    let all = [
         (
             "400",
             "Malformed: `validation` with `errors`, or `malformed-json`",
         ),
-        ("401", "No valid bearer token"),
-        ("403", "Not the caller's own, or the scope is missing"),
         ("429", "Too many requests; Retry-After says when"),
         ("500", "A defect"),
         ("503", "A dependency is down; Retry-After says when"),
-    ] {
+    ];
+    for (status, text) in callers.iter().copied().chain(all) {
         let known = operation.responses.responses.contains_key(status);
         if !known {
             let response = problem(text);
@@ -152,8 +174,19 @@ pub fn router(openapi: &utoipa::openapi::OpenApi) -> Router {
     let serve = move || async move {
         ([(header::CONTENT_TYPE, "application/json")], document).into_response()
     };
-    let browser = SwaggerUi::new("/docs").config(Config::from("/openapi.json"));
+    // No description is sent to a validator elsewhere.
+    let config = Config::from("/openapi.json").validator_url("none");
+    let browser: Router = SwaggerUi::new("/docs").config(config).into();
     Router::new()
         .route("/openapi.json", get(serve))
-        .merge(browser)
+        .merge(browser.layer(from_fn(told_not_found)))
+}
+
+/// The browser answers 404 with nothing in it.
+async fn told_not_found(uri: Uri, request: Request, next: Next) -> Response {
+    let response = next.run(request).await;
+    if response.status() == StatusCode::NOT_FOUND {
+        return super::app::not_found(uri).await.into_response();
+    }
+    response
 }

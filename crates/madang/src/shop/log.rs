@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use messaging::embedded::{self, EmbeddedLog};
 use messaging::kafka::KafkaLog;
-use messaging::log::EventLog;
+use messaging::log::{self, EventLog};
 use stores::sql::Database;
 
 use crate::config::{self, Config, Publisher, Wrong, log_settings};
@@ -39,16 +39,23 @@ pub fn open(config: &Config, database: &Database) -> anyhow::Result<Option<Log>>
         }
         Publisher::Kafka => {
             // What can be told without it has been told; it alone reads the certificates, and knows what belongs together.
-            let log = KafkaLog::connect(log_settings(&config.kafka)).map_err(|error| {
-                config::Error::Wrong(vec![Wrong {
-                    setting: "kafka.client".to_owned(),
-                    value: String::new(),
-                    right: format!("Kafka's client does not take it: {error}"),
-                }])
-            })?;
+            let log = KafkaLog::connect(log_settings(&config.kafka)).map_err(refused)?;
             Ok(Some(Log::Kafka(Arc::new(log))))
         }
     }
+}
+
+/// Kafka's client knows its own properties: what it refuses is a setting like any other.
+fn refused(error: log::Error) -> anyhow::Error {
+    let log::Error::Refused(why) = error else {
+        return anyhow::Error::new(error).context("cannot make Kafka's client");
+    };
+    let wrong = Wrong {
+        setting: "kafka.client".to_owned(),
+        value: String::new(),
+        right: format!("is refused by Kafka's client: {why}"),
+    };
+    config::Error::Wrong(vec![wrong]).into()
 }
 
 fn embedded_settings(config: &Config) -> embedded::Settings {

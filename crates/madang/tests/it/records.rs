@@ -45,6 +45,8 @@ async fn printed(settings: &ShopSettings, topic: &str, arguments: &[&str]) -> Re
     ]
     .concat();
     let said = settings.run(&all).await?.expect_success();
+    // Coming to the end of a partition is no trouble.
+    assert!(!said.stderr.contains("trouble"), "{}", said.stderr);
     Ok(said.stdout.lines().map(str::to_owned).collect())
 }
 

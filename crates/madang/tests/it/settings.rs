@@ -36,6 +36,20 @@ async fn wrong_usage_is_2() -> Result<()> {
 }
 
 #[tokio::test]
+async fn what_kafkas_client_refuses_is_a_wrong_setting() -> Result<()> {
+    let settings = embedded().env("MADANG_KAFKA__BROKERS", "127.0.0.1:9092");
+    let file = settings.folder().join("shop.toml");
+    std::fs::write(&file, "[kafka.client]\n\"acks.or.not\" = \"all\"\n")?;
+    let path = file.to_str().unwrap_or_default();
+    let said = settings.run(&["topics", "list", "--config", path]).await?;
+    assert_eq!(said.code, 2, "{}", said.stderr);
+    for word in ["setting kafka.client", "acks.or.not"] {
+        assert!(said.stderr.contains(word), "{}", said.stderr);
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn config_names_value_and_origin_and_masks_secrets() -> Result<()> {
     let settings = embedded()
         .env(

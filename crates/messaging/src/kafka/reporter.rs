@@ -70,6 +70,10 @@ impl Reporter {
 
     /// An error that librdkafka goes on trying after.
     pub fn trouble(&self, code: Option<Code>, reason: &str) {
+        // A reader asks to be told of a partition's end; it comes this way too.
+        if code == Some(Code::PartitionEOF) {
+            return;
+        }
         let client = &self.client;
         let state = &mut *self.state.lock();
         let cause = cause(code, reason);

@@ -16,7 +16,7 @@ use crate::amount::{Name, Won};
 use crate::answer::{Answer, Answered};
 use crate::clock;
 use crate::http::extract::NoBody;
-use crate::http::{Caller, Command, PathOf, Problem, QueryOf};
+use crate::http::{Caller, Command, Operator, PathOf, Problem, QueryOf};
 use crate::ids::CouponId;
 use crate::page::{Page, PageQuery};
 
@@ -95,8 +95,11 @@ impl Draft {
 }
 
 #[derive(Debug, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-#[schema(as = CouponRequest)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(as = CouponRequest, example = json!({
+    "name": "Summer", "discountAmount": 5_000, "totalQuantity": 1_000, "minOrderAmount": 20_000,
+    "validFrom": "2026-11-22T00:00:00Z", "validTo": "2027-11-22T00:00:00Z", "expiresAt": "2027-12-22T00:00:00Z",
+}))]
 pub(super) struct DraftBody {
     name: Name,
     discount_amount: Discount,
@@ -132,8 +135,8 @@ impl DraftBody {
 
 /// Fields to change; what is absent stays.
 #[derive(Debug, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-#[schema(as = CouponPatch)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(as = CouponPatch, example = json!({"totalQuantity": 2_000}))]
 pub(super) struct PatchBody {
     name: Option<Name>,
     discount_amount: Option<Discount>,
@@ -263,9 +266,9 @@ pub(super) async fn show(
 )]
 pub(super) async fn create(
     State(coupons): State<Arc<Coupons>>,
+    _: Operator,
     command: Command<DraftBody>,
 ) -> Result<Answered, Problem> {
-    command.caller.require_operator()?;
     let draft = command.value.check()?;
     Ok(coupons.create(draft, command.claim.as_ref()).await?)
 }
@@ -295,10 +298,10 @@ pub(super) async fn create(
 )]
 pub(super) async fn patch(
     State(coupons): State<Arc<Coupons>>,
+    _: Operator,
     PathOf(id): PathOf<CouponId>,
     command: Command<PatchBody>,
 ) -> Result<Answered, Problem> {
-    command.caller.require_operator()?;
     let wish = command.value.wish();
     let answered = coupons.change(id, wish, command.claim.as_ref()).await;
     answered.map_err(|e| problem(e, id))
@@ -330,10 +333,10 @@ macro_rules! transition {
         )]
         pub(super) async fn $name(
             State(coupons): State<Arc<Coupons>>,
+            _: Operator,
             PathOf(id): PathOf<CouponId>,
             command: Command<NoBody>,
         ) -> Result<Answered, Problem> {
-            command.caller.require_operator()?;
             let answered = coupons.change(id, $wish, command.claim.as_ref()).await;
             answered.map_err(|e| problem(e, id))
         }

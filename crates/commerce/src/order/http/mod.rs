@@ -33,7 +33,7 @@ pub fn router(orders: Arc<Orders>) -> OpenApiRouter {
 
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-#[schema(as = OrderRequest)]
+#[schema(as = OrderRequest, example = json!({"orderItems": [{"productId": 1, "quantity": 2}]}))]
 struct PlaceBody {
     /// The caller's own; an operator may name another.
     user_id: Option<UserId>,

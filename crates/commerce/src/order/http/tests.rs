@@ -130,7 +130,12 @@ async fn bodies_that_do_not_fit_name_the_field() {
             r#"{"orderItems": [{"productId": 1, "quantity": 1}]}"#.into(),
             "?userId",
         ),
-        (r#"{"userId": 7}"#.into(), ""),
+        (r#"{"userId": 7}"#.into(), "/orderItems"),
+        (
+            r#"{"userId": 7, "orderItems": [[1, 1]]}"#.into(),
+            "/orderItems/0",
+        ),
+        (r#"[7, [{"productId": 1, "quantity": 1}], null]"#.into(), ""),
     ];
     for (body, pointer) in cases {
         let (status, _, problem) = shop.send("POST", "/api/orders", &body).await;

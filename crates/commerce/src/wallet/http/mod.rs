@@ -30,7 +30,7 @@ pub fn router(wallets: Arc<Wallets>) -> OpenApiRouter {
 
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-#[schema(as = ChargeRequest)]
+#[schema(as = ChargeRequest, example = json!({"amount": 50_000}))]
 struct ChargeBody {
     /// The caller's own; an operator may name another.
     user_id: Option<UserId>,

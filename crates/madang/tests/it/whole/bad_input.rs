@@ -47,6 +47,11 @@ fn orders_that_do_not_fit() -> Vec<(Value, &'static str)> {
             "/orderItems/0/productId",
         ),
         (order(json!([])), "/orderItems"),
+        (order(json!([[1, 1]])), "/orderItems/0"),
+        (order(json!([{"productId": 1}])), "/orderItems/0/quantity"),
+        (json!([1, [{"productId": 1, "quantity": 1}], null]), ""),
+        (json!("an order"), ""),
+        (json!({"userId": 1}), "/orderItems"),
         (order(json!({"productId": 1})), "/orderItems"),
         (
             order(Value::Array(vec![line(json!(1), json!(1)); 101])),
@@ -73,6 +78,29 @@ fn is_a_problem(answer: &Response, status: u16) {
             .unwrap_or_default()
             .is_empty()
     );
+}
+
+/// Fields that an operator mistyped are not ignored, and bounds are told in words.
+async fn nothing_else_is_taken_for_it(client: &Client) {
+    let changed = client
+        .send(
+            reqwest::Method::PATCH,
+            "/api/coupons/1",
+            &[("content-type", "application/json")],
+            Some(br#"{"totalQuantty": 5}"#.to_vec()),
+        )
+        .await
+        .unwrap();
+    is_a_problem(&changed, 400);
+    assert_eq!(changed.json["errors"][0]["pointer"], "/totalQuantty");
+    for limit in ["ten", "1e9", "99999999999999999999", "1.5", ""] {
+        for path in ["/api/products", "/api/products/popular"] {
+            let answer = client.get(&format!("{path}?limit={limit}")).await.unwrap();
+            is_a_problem(&answer, 400);
+            let told = &answer.json["errors"][0]["detail"];
+            assert_eq!(told, "must be an integer from 1 to 100");
+        }
+    }
 }
 
 async fn raw(client: &Client, kind: &str, body: impl Into<Vec<u8>>) -> Response {
@@ -110,6 +138,11 @@ async fn what_does_not_fit_is_told_so(stage: Stage) {
         413,
     );
     is_a_problem(&raw(&client, "text/plain", "{}").await, 415);
+    let twice = r#"{"userId": 1, "userId": 1, "orderItems": []}"#;
+    let twice = raw(&client, json, twice).await;
+    is_a_problem(&twice, 400);
+    assert_eq!(twice.json["errors"][0]["pointer"], "/userId");
+    nothing_else_is_taken_for_it(&client).await;
     for path in [
         "/api/products?limit=0",
         "/api/products?limit=101",
@@ -123,6 +156,7 @@ async fn what_does_not_fit_is_told_so(stage: Stage) {
         "/api/products/popular?window=4d",
         "/api/products/popular?limit=0",
         "/api/users/balance?userId=x",
+        "/api/users/balance?userId=1&userId=2",
         "/api/users/balance",
     ] {
         is_a_problem(&client.get(path).await.unwrap(), 400);

@@ -88,6 +88,9 @@ async fn operators_change_the_shop(one: &Client, operator: &Client) {
         .await
         .unwrap()
         .expect(403);
+    // Whoever may not do it learns nothing of how it is done.
+    let wrong = one.post("/api/products", &json!({"nmae": 1})).await;
+    wrong.unwrap().expect(403);
     operator
         .post("/api/products", &product)
         .await
@@ -103,4 +106,5 @@ async fn unauthorized(client: &Client, why: &str) {
     let answer = client.get("/api/users/balance").await.unwrap();
     assert_eq!(answer.status, 401, "{why}: {}", answer.text);
     assert_eq!(answer.json["code"], "unauthorized");
+    assert_eq!(answer.header("www-authenticate"), "Bearer");
 }

@@ -91,6 +91,21 @@ async fn a_repeated_top_up_is_one_and_keys_have_a_form(stage: Stage) {
         assert_eq!(answer.json["balanceAfterCharge"], 1_000_500);
     }
     assert_eq!(balance(&client, 2).await, 1_000_500);
+    // The key is another user's own as well, whoever says so where: nobody is signed in here.
+    let other = json!({"userId": 1, "amount": 500});
+    let answer = client
+        .post_with("/api/users/balance/charge", &key, &other)
+        .await
+        .unwrap()
+        .expect(200);
+    assert!(!replayed(&answer));
+    assert_eq!(answer.json["userId"], 1);
+    let twice = [("idempotency-key", "a"), ("idempotency-key", "b")];
+    client
+        .post_with("/api/users/balance/charge", &twice, &charge)
+        .await
+        .unwrap()
+        .expect(400);
     for bad in ["", &"k".repeat(256)] {
         client
             .post_with(
