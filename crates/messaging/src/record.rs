@@ -87,6 +87,13 @@ impl std::fmt::Display for TopicPartition {
     }
 }
 
+/// For the log: `topic-0 topic-1`.
+#[must_use]
+pub fn names(partitions: &[TopicPartition]) -> String {
+    let names: Vec<String> = partitions.iter().map(ToString::to_string).collect();
+    names.join(" ")
+}
+
 /// How the log came to a record's timestamp. Kafka's own two kinds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TimestampType {

@@ -10,6 +10,11 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 /// How OpenSSL says that a certificate was not accepted, whatever the reason.
 const NOT_VERIFIED: &str = "certificate verify failed";
 
+/// librdkafka has such a hint too, and loses it for want of reading its own message right.
+const HINT: &str = "; a listener that wants TLS or a password does so: look at security.protocol";
+/// No broker calls a connection idle as soon as this.
+const IDLE_MS: u64 = 2_000;
+
 #[derive(Debug)]
 pub struct Reporter {
     /// Which client it is, for the log.
@@ -64,7 +69,8 @@ impl Reporter {
         let (_thread, reason) = message.split_once("]: ").unwrap_or(("", message));
         let mut state = self.state.lock();
         if matches!(state.cause, None | Some(Cause::Away(_))) {
-            state.cause = Some(Cause::Away(reason.to_owned()));
+            let hint = if closed_young(reason) { HINT } else { "" };
+            state.cause = Some(Cause::Away(format!("{reason}{hint}")));
         }
     }
 
@@ -121,6 +127,16 @@ fn cause(code: Option<Code>, reason: &str) -> Option<Cause> {
     }
 }
 
+/// Whether the broker closed the connection before it can have been idle: `Disconnected: ... (after 3ms in state UP)`.
+fn closed_young(reason: &str) -> bool {
+    let age = reason.rsplit_once("(after ").map_or("", |(_, age)| age);
+    let Some((ms, state)) = age.split_once("ms in state ") else {
+        return false;
+    };
+    let up_briefly = state.starts_with("UP") && ms.parse().is_ok_and(|ms: u64| ms < IDLE_MS);
+    reason.contains("Disconnected") && (up_briefly || state.starts_with("APIVERSION_QUERY"))
+}
+
 impl ClientContext for Reporter {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         if facility == "FAIL" {
@@ -166,6 +182,23 @@ mod tests {
         reporter.log(RDKafkaLogLevel::Info, "FAIL", CLOSED);
         let closed = Cause::Away("a:1/bootstrap: Disconnected".to_owned());
         assert_eq!(reporter.cause(), Some(closed));
+    }
+
+    #[test]
+    fn a_connection_that_is_closed_at_once_was_not_idle() {
+        let closed = |age: &str| {
+            closed_young(&format!(
+                "a:1/1: Disconnected: closed by peer (after {age})"
+            ))
+        };
+        assert!(closed(
+            "0ms in state APIVERSION_QUERY, 17 identical error(s) suppressed"
+        ));
+        assert!(closed("12ms in state UP"));
+        assert!(!closed("600000ms in state UP"));
+        assert!(!closed_young(
+            "a:1/1: Connect failed: refused (after 0ms in state CONNECT)"
+        ));
     }
 
     #[test]

@@ -133,17 +133,14 @@ async fn the_wrong_protocol_for_a_listener_is_hinted_at() {
     let Some(broker) = shared::secured_kafka().await else {
         return;
     };
-    let tls_where_none_is = settings(broker, Door::SaslPlaintext, &[]);
-    let mut tls_where_none_is = tls_where_none_is;
+    let mut tls_where_none_is = settings(broker, Door::SaslPlaintext, &[]);
     tls_where_none_is.client = settings(broker, Door::Ssl, &[]).client;
     unavailable(&connected(tls_where_none_is), "SSL handshake failed").await;
-    let mut plain_where_tls_is = settings(broker, Door::Ssl, &[]);
-    plain_where_tls_is.client.clear();
-    unavailable(
-        &connected(plain_where_tls_is),
-        "connecting to a SSL listener?",
-    )
-    .await;
+    for wants_more in [Door::Ssl, Door::SaslPlaintext, Door::SaslSsl] {
+        let mut plain = settings(broker, wants_more, &[]);
+        plain.client.clear();
+        unavailable(&connected(plain), "look at security.protocol").await;
+    }
 }
 
 #[tokio::test]
