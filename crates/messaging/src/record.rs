@@ -65,7 +65,7 @@ impl Headers {
 }
 
 /// One partition of one topic.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TopicPartition {
     pub topic: String,
     pub partition: i32,
@@ -87,11 +87,11 @@ impl std::fmt::Display for TopicPartition {
     }
 }
 
-/// For the log: `topic-0 topic-1`.
-#[must_use]
-pub fn names(partitions: &[TopicPartition]) -> String {
-    let names: Vec<String> = partitions.iter().map(ToString::to_string).collect();
-    names.join(" ")
+/// As `Display`: lists of partitions stand in log lines.
+impl std::fmt::Debug for TopicPartition {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{self}")
+    }
 }
 
 /// How the log came to a record's timestamp. Kafka's own two kinds.

@@ -18,7 +18,7 @@ use super::meters;
 use super::settings::Settings;
 use super::worker::{End, Shared, Worker};
 use crate::log::{Batch, Delivery, Error, Membership, Revocation};
-use crate::record::{TopicPartition, names};
+use crate::record::TopicPartition;
 
 /// Nothing has been settled or committed yet.
 const NOWHERE: i64 = -1;
@@ -106,7 +106,7 @@ impl Member {
             Delivery::Assigned(partitions) => {
                 tracing::info!(
                     consumer = self.settings().name,
-                    partitions = names(&partitions),
+                    ?partitions,
                     "partitions assigned"
                 );
                 for partition in partitions {
@@ -255,11 +255,7 @@ impl Member {
     }
 
     async fn on_revoked(&mut self, revocation: Revocation) {
-        tracing::info!(
-            consumer = self.settings().name,
-            partitions = names(&revocation.partitions),
-            "partitions revoked"
-        );
+        tracing::info!(consumer = self.settings().name, partitions = ?revocation.partitions, "partitions revoked");
         let others = self
             .drain(|partition| revocation.partitions.contains(partition))
             .await;
