@@ -110,7 +110,7 @@ impl Report {
         );
         for run in &self.runs {
             println!(
-                "  {:>8.0}/s  p50 {:>7.2} ms  p99 {:>7.2} ms  max {:>8.2} ms  other answers {}  outbox behind {}  caught up after {:.1} s",
+                "  {:>8.0}/s  p50 {:>7.2} ms  p99 {:>7.2} ms  max {:>8.2} ms  other answers {}  outbox behind {}  drained and audited after {:.1} s",
                 run.per_second,
                 run.p50_ms,
                 run.p99_ms,
