@@ -8,6 +8,7 @@ mod http;
 mod readiness;
 mod roles;
 mod shop;
+mod steps;
 mod telemetry;
 
 use std::process::ExitCode;

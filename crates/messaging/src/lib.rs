@@ -6,6 +6,7 @@ pub mod backoff;
 pub mod consumer;
 pub mod embedded;
 pub mod envelope;
+pub mod failpoint;
 pub mod kafka;
 pub mod log;
 pub mod outbox;

@@ -22,6 +22,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::config::{Config, Flags, load};
+use crate::steps;
 use crate::telemetry;
 
 #[derive(Parser)]
@@ -66,6 +67,7 @@ enum Command {
 
 /// Parses, runs, and turns how it ended into an exit code.
 pub fn main() -> ExitCode {
+    steps::arm_from_environment();
     // clap ends wrong usage with 2, --help and --version with 0.
     let cli = Cli::parse();
     let Some(command) = cli.command else {

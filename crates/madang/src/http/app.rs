@@ -19,6 +19,7 @@ use super::health::{self, Health};
 use super::{openapi, rate};
 use crate::config::Http;
 use crate::readiness::Readiness;
+use crate::steps;
 
 /// What the router is made of.
 pub struct Parts {
@@ -48,7 +49,7 @@ pub fn app(settings: &Http, parts: Parts) -> Router {
     if serves_api {
         router = router.merge(openapi::router(&description));
     }
-    router
+    steps::routes(router)
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(Extension(parts.gate))

@@ -12,20 +12,21 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::shop::{Name, Shop, consumer_settings};
+use crate::steps::{self, Hand};
 
 pub async fn run(
     shop: Arc<Shop>,
     names: Vec<Name>,
     cancel: CancellationToken,
 ) -> anyhow::Result<()> {
-    let Some(log) = shop.event_log() else {
+    let Some(log) = shop.event_log_of(Hand::Consumers) else {
         // Inline: every follow-up is done inside the request.
         cancel.cancelled().await;
         return Ok(());
     };
     let mut tasks = JoinSet::new();
     for name in names {
-        let handler = shop.features.handler(name);
+        let handler = steps::handler(shop.features.handler(name), name);
         let settings = consumer_settings(&shop.config, name);
         let lag_every = Duration::from_millis(shop.config.consumers.lag_ms);
         tokio::spawn(show_lag(

@@ -11,14 +11,15 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::shop::Shop;
+use crate::steps::{self, Hand};
 
 pub async fn run(shop: Arc<Shop>, cancel: CancellationToken) -> anyhow::Result<()> {
-    let Some(log) = shop.event_log() else {
+    let Some(log) = shop.event_log_of(Hand::Relay) else {
         // Inline: nothing is ever written to the outbox.
         cancel.cancelled().await;
         return Ok(());
     };
-    let store = Arc::new(Outbox::new(shop.database.clone()));
+    let store = steps::outbox(Arc::new(Outbox::new(shop.database.clone())));
     Relay::new(log, store, settings(&shop.config), shop.wake.clone())
         .run(cancel)
         .await;

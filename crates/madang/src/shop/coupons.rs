@@ -19,6 +19,7 @@ use uuid::Uuid;
 use super::features::{Ground, style};
 use super::{Name, Shop, consumers};
 use crate::config::{Config, CouponIssue};
+use crate::steps::{self, Hand};
 
 pub struct Adapters {
     sql: Arc<SqlCoupons>,
@@ -39,7 +40,7 @@ pub fn adapters(ground: &Ground<'_>) -> Adapters {
         let queue = Arc::new(RedisQueue::new(redis.clone(), &joins));
         return Adapters {
             sql,
-            queue,
+            queue: steps::queue(queue),
             embedded: None,
         };
     }
@@ -50,7 +51,7 @@ pub fn adapters(ground: &Ground<'_>) -> Adapters {
     let queue = Arc::new(EmbeddedQueue::new(ground.database.clone(), &settings));
     Adapters {
         sql,
-        queue: Arc::clone(&queue) as Arc<dyn Queue>,
+        queue: steps::queue(Arc::clone(&queue) as Arc<dyn Queue>),
         embedded: Some(queue),
     }
 }
@@ -114,7 +115,7 @@ pub fn issuer(
 
 /// Without a log the places are decided on the spot.
 pub fn scheduler(shop: &Shop) -> Scheduler {
-    let log = shop.event_log().unwrap_or_else(|| {
+    let log = shop.event_log_of(Hand::Scheduler).unwrap_or_else(|| {
         let issuer = Arc::clone(&shop.features.issuer);
         Arc::new(InlineTopic::new(issuer)) as Arc<dyn EventLog>
     });

@@ -20,6 +20,7 @@ use stores::sql::analytics::SqlSales;
 use stores::sql::receipts::SqlReceipts;
 
 use crate::config::Config;
+use crate::steps;
 
 pub fn sales(
     config: &Config,
@@ -69,7 +70,7 @@ pub fn data_platform(config: &Config, clock: &Arc<dyn Clock>) -> anyhow::Result<
         open_ms: platform.breaker_open_ms,
         open_max_ms: platform.breaker_open_max_ms,
     };
-    Ok(Arc::new(DataPlatform::new(sink, breaker)))
+    Ok(Arc::new(DataPlatform::new(steps::sink(sink), breaker)))
 }
 
 pub fn sales_handler(sales: &Arc<Sales>) -> Arc<dyn Handler> {

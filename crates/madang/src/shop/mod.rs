@@ -34,6 +34,7 @@ pub use seed::{Fill, fill};
 pub use topics::required as required_topics;
 
 use crate::config::Config;
+use crate::steps::{self, Hand};
 
 /// Everything that is shared by the roles of a process. Opening it reaches no server: start order does not matter.
 pub struct Shop {
@@ -79,6 +80,11 @@ impl Shop {
     /// The log as a port.
     pub fn event_log(&self) -> Option<Arc<dyn EventLog>> {
         self.log.as_ref().map(Log::port)
+    }
+
+    /// The log in the hands of a role.
+    pub fn event_log_of(&self, hand: Hand) -> Option<Arc<dyn EventLog>> {
+        self.event_log().map(|log| steps::log(log, hand))
     }
 }
 

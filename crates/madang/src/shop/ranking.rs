@@ -15,6 +15,7 @@ use stores::sql::ranking::SqlSalesHistory;
 
 use super::features::Ground;
 use super::follow_ups::time_zone;
+use crate::steps;
 
 pub fn service(
     ground: &Ground<'_>,
@@ -32,7 +33,7 @@ pub fn service(
         standings_max: ranking.standings_max,
     };
     let ports = Ports {
-        board: board(ground),
+        board: steps::board(board(ground)),
         history: Arc::new(SqlSalesHistory::new(ground.database.clone())),
         shelf: Arc::new(FromCatalogue(Arc::clone(catalogue))),
         clock: Arc::clone(clock),

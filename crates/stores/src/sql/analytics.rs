@@ -32,7 +32,7 @@ impl SqlSales {
 impl Store for SqlSales {
     async fn apply(&self, sales: &[Sale], now_us: i64) -> Result<usize, StoreError> {
         let dialect = self.db.dialect();
-        let new = within::<_, Error, _>(&self.db, |tx, _| {
+        let new = within::<_, Error, _>(&self.db, "sql.analytics-apply", |tx, _| {
             Box::pin(async move { apply(tx, dialect, sales, now_us).await })
         })
         .await?;

@@ -52,13 +52,14 @@ impl From<Error> for StoreError {
 /// back), and when it refuses it must have written nothing: the refusal's record is committed with whatever is there.
 ///
 /// ```ignore
-/// keyed(&self.db, command, |tx, charge, _| Box::pin(async move { apply(tx, charge).await })).await
+/// keyed(&self.db, "sql.wallet-charge", command, |tx, charge, _| Box::pin(async move { apply(tx, charge).await })).await
 /// ```
 ///
 /// # Errors
 /// `StoreError`, by what the client can do about it; nothing is stored then.
 pub async fn keyed<'a, C, T, R, F>(
     db: &Database,
+    name: &'static str,
     keyed: Keyed<'a, C, T, R>,
     effect: F,
 ) -> Result<Answered, StoreError>
@@ -76,7 +77,7 @@ where
 {
     let mut round = 1;
     loop {
-        let error = match once(db, &keyed, &effect).await {
+        let error = match once(db, name, &keyed, &effect).await {
             Ok(answered) => return Ok(answered),
             Err(error) => error,
         };
@@ -107,6 +108,7 @@ where
 
 async fn once<'a, C, T, R, F>(
     db: &Database,
+    name: &'static str,
     keyed: &Keyed<'a, C, T, R>,
     effect: &F,
 ) -> Result<Answered, Failure>
@@ -123,7 +125,7 @@ where
         + Sync,
 {
     let dialect = db.dialect();
-    within(db, |tx, _| {
+    within(db, name, |tx, _| {
         Box::pin(async move {
             if let Some(claim) = keyed.claim {
                 let mut found = find(tx, dialect, &[claim.scope]).await?;
@@ -150,7 +152,7 @@ where
 pub async fn settle(db: &Database, claim: &Claim) -> Result<Option<Record>, Error> {
     let dialect = db.dialect();
     let scope = claim.scope;
-    within(db, |tx, _| {
+    within(db, "sql.idempotency-settle", |tx, _| {
         Box::pin(async move {
             let sql = format!("{SELECT} WHERE scope = ?{}", dialect.for_update());
             let row = tx
@@ -281,7 +283,7 @@ pub async fn prune_idempotency(
         return Ok(0);
     }
     let old = &padded(&old);
-    within(db, |tx, _| {
+    within(db, "sql.idempotency-prune", |tx, _| {
         Box::pin(async move {
             let sql = format!(
                 "DELETE FROM idempotency WHERE scope IN ({})",

@@ -17,7 +17,7 @@ impl Source for Database {
 }
 
 async fn reserve(db: &Database, series: Series, count: i64) -> Result<Range, Error> {
-    within(db, |tx, _| {
+    within(db, "sql.ids-reserve", |tx, _| {
         Box::pin(async move {
             let sql = format!(
                 "SELECT next_value FROM id_blocks WHERE name = ?{}",
@@ -65,7 +65,7 @@ async fn reserve(db: &Database, series: Series, count: i64) -> Result<Range, Err
 /// # Errors
 /// Those of the transaction.
 pub async fn raise_floor(db: &Database, series: Series, floor: i64) -> Result<(), Error> {
-    within(db, |tx, _| Box::pin(async move {
+    within(db, "sql.ids-raise", |tx, _| Box::pin(async move {
         let sql = format!(
             "INSERT INTO id_blocks (name, next_value) VALUES (?, ?) {} next_value = CASE WHEN id_blocks.next_value < {incoming} THEN {incoming} ELSE id_blocks.next_value END",
             db.dialect().on_conflict("name"),

@@ -326,7 +326,7 @@ impl Store for Outbox {
         lease_ms: u64,
     ) -> Result<Option<Lease>, OutboxError> {
         let d = self.db.dialect();
-        let taken: Result<_, Error> = within(&self.db, |tx, _| {
+        let taken: Result<_, Error> = within(&self.db, "sql.outbox-lease", |tx, _| {
             Box::pin(take(tx, d, shard, owner, lease_ms))
         })
         .await;
@@ -366,7 +366,10 @@ impl Store for Outbox {
             return Ok(());
         }
         let d = self.db.dialect();
-        let deleted = within(&self.db, |tx, _| Box::pin(delete_held(tx, d, lease, ids))).await;
+        let deleted = within(&self.db, "sql.outbox-delete", |tx, _| {
+            Box::pin(delete_held(tx, d, lease, ids))
+        })
+        .await;
         deleted.map_err(|trouble| match trouble {
             Trouble::Fenced => OutboxError::Fenced { shard: lease.shard },
             Trouble::Sql(error) => unavailable(error),

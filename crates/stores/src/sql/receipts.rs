@@ -29,7 +29,7 @@ impl Receipts for SqlReceipts {
 
     async fn note(&self, identities: &[Identity], now_us: i64) -> Result<(), StoreError> {
         let dialect = self.db.dialect();
-        within::<_, Error, _>(&self.db, |tx, _| {
+        within::<_, Error, _>(&self.db, "sql.receipts-note", |tx, _| {
             Box::pin(notes::mark(tx, dialect, CONSUMER, identities, now_us))
         })
         .await?;

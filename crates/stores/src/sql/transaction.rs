@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-
+use messaging::failpoint;
 use sea_orm::{DatabaseTransaction, SqliteTransactionMode, TransactionOptions, TransactionTrait};
 
 use super::{Database, Dialect, Error};
@@ -17,22 +17,23 @@ pub type Transaction = DatabaseTransaction;
 pub type Borrows<'t, 'a> = PhantomData<&'t &'a ()>;
 
 /// Runs `work` in a transaction of the database's writer, committed when it returns `Ok`. On a conflict it is rolled
-/// back and run again from its reads, at most `attempts_max` times in all, with a growing pause.
+/// back and run again from its reads, at most `attempts_max` times in all, with a growing pause. `name` tells it from others
+/// in metrics, and its COMMIT is a failpoint of that name.
 ///
 /// ```ignore
-/// within(db, |tx, _| Box::pin(async move { store(tx, command).await })).await
+/// within(db, "sql.command-store", |tx, _| Box::pin(async move { store(tx, command).await })).await
 /// ```
 ///
 /// # Errors
 /// Whatever `work` returned; `Error::OutcomeUnknown` when COMMIT was sent and no answer came.
-pub async fn within<'a, T, E, F>(db: &Database, work: F) -> Result<T, E>
+pub async fn within<'a, T, E, F>(db: &Database, name: &'static str, work: F) -> Result<T, E>
 where
     F: for<'t> Fn(&'t Transaction, Borrows<'t, 'a>) -> BoxFuture<'t, Result<T, E>>,
     E: From<Error> + AsSqlError,
 {
     let mut attempt = 1;
     loop {
-        let error = match once(db, &work).await {
+        let error = match once(db, name, &work).await {
             Ok(value) => return Ok(value),
             Err(error) => error,
         };
@@ -40,22 +41,32 @@ where
         if !again || attempt >= db.attempts_max {
             return Err(error);
         }
-        metrics::counter!("madang_database_transaction_retries_total").increment(1);
+        metrics::counter!("madang_database_transaction_retries_total", "transaction" => name)
+            .increment(1);
         let pause_ms = fastrand::u64(1..=2_u64.pow(attempt.min(6)));
         tokio::time::sleep(Duration::from_millis(pause_ms)).await;
         attempt += 1;
     }
 }
 
-async fn once<'a, T, E, F>(db: &Database, work: &F) -> Result<T, E>
+async fn once<'a, T, E, F>(db: &Database, name: &'static str, work: &F) -> Result<T, E>
 where
     F: for<'t> Fn(&'t Transaction, Borrows<'t, 'a>) -> BoxFuture<'t, Result<T, E>>,
     E: From<Error> + AsSqlError,
 {
     let tx = begin(db).await?;
-    match work(&tx, PhantomData).await {
+    let worked = match work(&tx, PhantomData).await {
+        Ok(value) => match failpoint::before(name).await {
+            Ok(()) => Ok(value),
+            Err(injected) => Err(Error::Unavailable(injected.to_string()).into()),
+        },
+        Err(error) => Err(error),
+    };
+    match worked {
         Ok(value) => {
             tx.commit().await.map_err(|e| commit_error(e.into()))?;
+            let told = failpoint::after(name).await;
+            told.map_err(|injected| Error::OutcomeUnknown(injected.to_string()))?;
             Ok(value)
         }
         Err(error) => {

@@ -31,7 +31,7 @@ impl Store for SqlWallets {
         charge: Keyed<'_, Charge, Charged, Refusal>,
     ) -> Result<Answered, StoreError> {
         let dialect = self.db.dialect();
-        keyed(&self.db, charge, |tx, charge, _| {
+        keyed(&self.db, "sql.wallet-charge", charge, |tx, charge, _| {
             Box::pin(apply(tx, dialect, charge))
         })
         .await

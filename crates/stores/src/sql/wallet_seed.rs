@@ -41,7 +41,7 @@ pub async fn seed_wallets(db: &Database, numbers: &Allocator, seed: Seed) -> Res
             .await
             .map_err(|e| Error::Unavailable(e.to_string()))?;
         let (users, entry_ids, seed, dialect) = (&users[..], &entry_ids[..], &seed, db.dialect());
-        written += within(db, |tx, _| {
+        written += within(db, "sql.seed-wallets", |tx, _| {
             Box::pin(async move { seed_chunk(tx, dialect, seed, users, entry_ids).await })
         })
         .await?;

@@ -257,7 +257,7 @@ fn text(day: Date) -> Value {
 #[async_trait]
 impl Board for SqlBoard {
     async fn apply(&self, entries: &[Entry], at: Option<&Position>) -> Result<Applied, Error> {
-        within(&self.db, |tx, _| {
+        within(&self.db, "sql.board-apply", |tx, _| {
             Box::pin(async move { self.applied(tx, entries, at).await })
         })
         .await
@@ -298,7 +298,7 @@ impl Board for SqlBoard {
     async fn open(&self, day: Date) -> Result<Option<Shadow>, Error> {
         let token = uuid::Uuid::now_v7().to_string();
         let name = token.as_str();
-        let opened = within(&self.db, |tx, _| {
+        let opened = within(&self.db, "sql.board-open", |tx, _| {
             Box::pin(async move { self.opened(tx, day, name).await })
         })
         .await
@@ -312,7 +312,7 @@ impl Board for SqlBoard {
 
     async fn feed(&self, shadow: &mut Shadow, page: &[Counted]) -> Result<(), Error> {
         let held: &Shadow = shadow;
-        within(&self.db, |tx, _| {
+        within(&self.db, "sql.board-feed", |tx, _| {
             Box::pin(async move { self.fed(tx, held, page).await })
         })
         .await
@@ -323,7 +323,7 @@ impl Board for SqlBoard {
 
     async fn flip(&self, shadow: Shadow) -> Result<(), Error> {
         let held = &shadow;
-        within(&self.db, |tx, _| {
+        within(&self.db, "sql.board-flip", |tx, _| {
             Box::pin(async move { self.flipped(tx, held).await })
         })
         .await
@@ -332,7 +332,7 @@ impl Board for SqlBoard {
 
     async fn compare(&self, shadow: Shadow, max: usize) -> Result<Comparison, Error> {
         let held = &shadow;
-        within(&self.db, |tx, _| {
+        within(&self.db, "sql.board-compare", |tx, _| {
             Box::pin(async move { self.compared(tx, held, max).await })
         })
         .await

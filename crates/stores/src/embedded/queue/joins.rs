@@ -27,7 +27,7 @@ impl Admit for Joins {
 
 async fn commit(db: &Database, batch: &[Join]) -> Result<Vec<Joined>, sql::Error> {
     let by_coupon = &by_coupon(batch);
-    within(db, |tx, _| {
+    within(db, "sql.queue-join", |tx, _| {
         Box::pin(async move {
             let mut answers = vec![Joined::Unknown; batch.len()];
             for (coupon, joins) in by_coupon {

@@ -61,7 +61,7 @@ impl EmbeddedQueue {
     /// Those of the database.
     pub async fn prune_once(&self, now_us: i64) -> Result<u64, Error> {
         let limit = i64::from(self.prune_batch_max);
-        let pruned = within(&self.db, |tx, _| {
+        let pruned = within(&self.db, "sql.queue-prune", |tx, _| {
             Box::pin(async move {
                 let over = "SELECT coupon_id FROM coupon_queues WHERE keep_until_us < ?";
                 let sql = format!(
@@ -80,7 +80,7 @@ impl EmbeddedQueue {
 
     async fn set(&self, sql: &'static str, values: Vec<sea_orm::Value>) -> Result<(), Error> {
         let values = &values;
-        let done = within(&self.db, |tx, _| {
+        let done = within(&self.db, "sql.queue-change", |tx, _| {
             Box::pin(async move { rows::run(tx, sql, values.clone()).await })
         });
         done.await.map(drop).map_err(of_sql)
@@ -175,7 +175,7 @@ impl Queue for EmbeddedQueue {
     }
 
     async fn shrink(&self, coupon: CouponId, slots: i64) -> Result<Result<(), i64>, Error> {
-        let shrunk = within(&self.db, |tx, _| {
+        let shrunk = within(&self.db, "sql.queue-shrink", |tx, _| {
             Box::pin(async move {
                 let Some(meta) = rows::meta(tx, coupon).await? else {
                     return Ok::<_, sql::Error>(Ok(()));

@@ -17,7 +17,7 @@ pub async fn lease(db: &Database, ask: Ask<'_>) -> Result<Leased, Error> {
     if some.is_empty() {
         return Ok(Leased::Nothing);
     }
-    within(db, |tx, _| Box::pin(lease_in(tx, ask))).await
+    within(db, "sql.queue-lease", |tx, _| Box::pin(lease_in(tx, ask))).await
 }
 
 async fn lease_in(tx: &Transaction, ask: Ask<'_>) -> Result<Leased, Error> {
@@ -90,7 +90,7 @@ async fn waiting(tx: &Transaction, coupon: CouponId, room: usize) -> Result<Vec<
 }
 
 pub async fn acknowledge(db: &Database, lease: &Lease, users: &[UserId]) -> Result<bool, Error> {
-    within(db, |tx, _| {
+    within(db, "sql.queue-acknowledge", |tx, _| {
         Box::pin(async move {
             let meta = rows::meta(tx, lease.coupon).await?;
             if meta.is_none_or(|meta| meta.token != lease.token) {
@@ -117,7 +117,7 @@ pub async fn give_back(
     coupon: CouponId,
     numbers: &[(UserId, i64)],
 ) -> Result<(), Error> {
-    within(db, |tx, _| {
+    within(db, "sql.queue-give-back", |tx, _| {
         Box::pin(async move {
             for (user, sequence) in numbers {
                 let sql = "UPDATE coupon_queue_entries SET phase = ?, due_us = 0 WHERE coupon_id = ? AND user_id = ? AND sequence = ? AND phase < 3";
@@ -136,7 +136,7 @@ pub async fn give_back(
 }
 
 pub async fn settle(db: &Database, coupon: CouponId, results: &[Settled]) -> Result<(), Error> {
-    within(db, |tx, _| {
+    within(db, "sql.queue-settle", |tx, _| {
         Box::pin(async move {
             if rows::meta(tx, coupon).await?.is_none() {
                 return Ok(());
@@ -169,7 +169,10 @@ pub async fn settle(db: &Database, coupon: CouponId, results: &[Settled]) -> Res
 
 /// The terms' epoch, from the holders and from whoever still waits.
 pub async fn rebuild(db: &Database, terms: &Terms, holders: &[Holder]) -> Result<(), Error> {
-    within(db, |tx, _| Box::pin(rebuild_in(tx, terms, holders))).await
+    within(db, "sql.queue-rebuild", |tx, _| {
+        Box::pin(rebuild_in(tx, terms, holders))
+    })
+    .await
 }
 
 async fn rebuild_in(tx: &Transaction, terms: &Terms, holders: &[Holder]) -> Result<(), Error> {

@@ -59,7 +59,7 @@ impl Store for SqlCatalogue {
         command: Keyed<'_, NewProduct, Product, Refusal>,
     ) -> Result<Answered, StoreError> {
         let dialect = self.db.dialect();
-        keyed(&self.db, command, |tx, new, _| {
+        keyed(&self.db, "sql.product-create", command, |tx, new, _| {
             Box::pin(async move { create(tx, dialect, new).await.map(Ok) })
         })
         .await
@@ -70,7 +70,7 @@ impl Store for SqlCatalogue {
         command: Keyed<'_, Change, Product, Refusal>,
     ) -> Result<Answered, StoreError> {
         let dialect = self.db.dialect();
-        keyed(&self.db, command, |tx, change, _| {
+        keyed(&self.db, "sql.product-change", command, |tx, change, _| {
             Box::pin(async move { apply_change(tx, dialect, change).await })
         })
         .await
@@ -81,9 +81,14 @@ impl Store for SqlCatalogue {
         command: Keyed<'_, Adjustment, Product, Refusal>,
     ) -> Result<Answered, StoreError> {
         let dialect = self.db.dialect();
-        keyed(&self.db, command, |tx, adjustment, _| {
-            Box::pin(async move { apply_adjustment(tx, dialect, adjustment).await })
-        })
+        keyed(
+            &self.db,
+            "sql.stock-adjust",
+            command,
+            |tx, adjustment, _| {
+                Box::pin(async move { apply_adjustment(tx, dialect, adjustment).await })
+            },
+        )
         .await
     }
 }

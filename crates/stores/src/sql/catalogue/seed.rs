@@ -45,7 +45,7 @@ pub async fn seed_products(db: &Database, numbers: &Allocator, seed: Seed) -> Re
             .map_err(|e| Error::Unavailable(e.to_string()))?;
         let (products, entry_ids) = (&products[..], &entry_ids[..]);
         let dialect = db.dialect();
-        written += within(db, |tx, _| {
+        written += within(db, "sql.seed-products", |tx, _| {
             Box::pin(async move { seed_chunk(tx, dialect, products, entry_ids).await })
         })
         .await?;

@@ -34,7 +34,7 @@ impl Epochs for SqlCoupons {
 
     async fn open_first(&self, coupon: CouponId) -> Result<Option<Campaign>, StoreError> {
         let dialect = self.db.dialect();
-        let opened = within(&self.db, |tx, _| {
+        let opened = within(&self.db, "sql.coupon-open", |tx, _| {
             Box::pin(async move {
                 let Some(mut campaign) = rows::lock(tx, dialect, &[coupon]).await?.pop() else {
                     return Ok::<_, Error>(None);
@@ -52,7 +52,7 @@ impl Epochs for SqlCoupons {
 
     async fn next_epoch(&self, coupon: CouponId) -> Result<Option<Campaign>, StoreError> {
         let dialect = self.db.dialect();
-        let begun = within(&self.db, |tx, _| {
+        let begun = within(&self.db, "sql.coupon-epoch", |tx, _| {
             Box::pin(async move {
                 let Some(campaign) = rows::lock(tx, dialect, &[coupon]).await?.pop() else {
                     return Ok::<_, Error>(None);
@@ -107,7 +107,7 @@ impl Epochs for SqlCoupons {
         let lease_us = i64::try_from(lease_ms)
             .unwrap_or(i64::MAX)
             .saturating_mul(1_000);
-        let leased = within(db, |tx, _| {
+        let leased = within(db, "sql.recovery-lease", |tx, _| {
             Box::pin(async move {
                 let sql = format!(
                     "UPDATE queue_incarnations SET owner = ?, until_us = {now} + ?
@@ -145,7 +145,7 @@ impl Epochs for SqlCoupons {
 
     async fn recovered(&self, owner: &str, incarnation: &str) -> Result<bool, StoreError> {
         let db = &self.db;
-        let noted = within(db, |tx, _| {
+        let noted = within(db, "sql.recovery-done", |tx, _| {
             Box::pin(async move {
                 let update = db.statement(
                     "UPDATE queue_incarnations SET incarnation = ?, owner = NULL, until_us = 0 WHERE name = ? AND owner = ?",

@@ -30,7 +30,7 @@ impl Issuing for SqlCoupons {
         decide: Decide<'_>,
     ) -> Result<Vec<Decision>, StoreError> {
         let dialect = self.db.dialect();
-        let decided = within(&self.db, |tx, _| {
+        let decided = within(&self.db, "sql.coupon-issue", |tx, _| {
             Box::pin(async move {
                 let snapshot = load(tx, dialect, requests).await?;
                 let decisions = decide(&snapshot);
@@ -51,7 +51,7 @@ impl Issuing for SqlCoupons {
         at: Timestamp,
     ) -> Result<Result<UserCouponId, Refusal>, StoreError> {
         let dialect = self.db.dialect();
-        let issued = within(&self.db, |tx, _| {
+        let issued = within(&self.db, "sql.coupon-issue-direct", |tx, _| {
             Box::pin(async move {
                 let Some(campaign) = rows::lock(tx, dialect, &[coupon]).await?.pop() else {
                     return Ok::<_, Error>(Err(Refusal::NotFound));

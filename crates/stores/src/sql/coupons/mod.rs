@@ -49,7 +49,7 @@ impl Store for SqlCoupons {
         campaign: Keyed<'_, NewCampaign, Campaign, Refusal>,
     ) -> Result<Answered, StoreError> {
         let dialect = self.db.dialect();
-        keyed(&self.db, campaign, |tx, new, _| {
+        keyed(&self.db, "sql.coupon-create", campaign, |tx, new, _| {
             Box::pin(async move {
                 let campaign = new.campaign();
                 rows::insert(tx, dialect, "INSERT", &campaign).await?;
@@ -64,7 +64,7 @@ impl Store for SqlCoupons {
         change: Keyed<'_, Change, Campaign, Refusal>,
     ) -> Result<Answered, StoreError> {
         let dialect = self.db.dialect();
-        keyed(&self.db, change, |tx, change, _| {
+        keyed(&self.db, "sql.coupon-change", change, |tx, change, _| {
             Box::pin(apply(tx, dialect, change))
         })
         .await

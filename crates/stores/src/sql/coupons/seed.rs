@@ -50,7 +50,7 @@ pub async fn seed(db: &Database, seed: &Seed) -> Result<(), Error> {
     }
     let dialect = db.dialect();
     let campaigns = &campaigns;
-    within(db, |tx, _| {
+    within(db, "sql.seed-coupons", |tx, _| {
         Box::pin(async move {
             for campaign in campaigns {
                 rows::insert(tx, dialect, dialect.insert_ignore(), campaign).await?;

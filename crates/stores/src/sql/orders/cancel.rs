@@ -28,7 +28,7 @@ pub(super) async fn cancel(
     let dialect = db.dialect();
     let done = Mutex::new(None);
     let last = &done;
-    let answered = keyed(db, cancel, move |tx, command, _| {
+    let answered = keyed(db, "sql.order-cancel", cancel, move |tx, command, _| {
         Box::pin(async move {
             *last.lock() = None;
             let decided = decide(tx, dialect, command).await?;

@@ -64,7 +64,7 @@ async fn once(
     decided: &Mutex<Option<Done>>,
 ) -> Result<(), Failure> {
     let dialect = db.dialect();
-    within(db, |tx, _| {
+    within(db, "sql.order-place", |tx, _| {
         Box::pin(async move {
             let done = carry_out(tx, dialect, batch).await?;
             *decided.lock() = Some(done);
@@ -174,7 +174,7 @@ async fn happened(db: &Database, placed: &[Placed]) -> Result<bool, Error> {
 
 async fn find_locked(db: &Database, ids: &[i64]) -> Result<bool, Error> {
     let dialect = db.dialect();
-    within(db, |tx, _| {
+    within(db, "sql.order-settle", |tx, _| {
         Box::pin(async move {
             let sql = format!(
                 "SELECT id FROM orders{} WHERE id IN ({}) ORDER BY id{}",
