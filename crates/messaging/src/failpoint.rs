@@ -76,9 +76,13 @@ pub mod armed {
     async fn at(point: String) -> Result<(), Injected> {
         let act = evaluated(&point);
         note(&point, act.is_some());
+        if act.is_some() {
+            // For whoever finds the process ended.
+            eprintln!("failpoint {point}: fired");
+        }
         match act {
             None => Ok(()),
-            Some(Act::Kill) => die(&point),
+            Some(Act::Kill) => die(),
             Some(Act::Delay(wait)) => {
                 tokio::time::sleep(wait).await;
                 Ok(())
@@ -112,8 +116,7 @@ pub mod armed {
     }
 
     /// As the kernel's or an operator's kill -9: nothing of this process runs any more.
-    fn die(point: &str) -> ! {
-        eprintln!("failpoint {point}: killed");
+    fn die() -> ! {
         // SAFETY: a plain system call.
         unsafe {
             libc::kill(libc::getpid(), libc::SIGKILL);

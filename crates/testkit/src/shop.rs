@@ -30,6 +30,7 @@ pub struct ShopSettings {
     environment: Vec<(OsString, OsString)>,
     arguments: Vec<OsString>,
     listen: Option<u16>,
+    quiet: bool,
 }
 
 /// What a command printed and how it ended; code -1 when a signal ended it.
@@ -50,7 +51,16 @@ impl ShopSettings {
             environment: Vec::new(),
             arguments: Vec::new(),
             listen: None,
+            quiet: false,
         })
+    }
+
+    /// Processes of these settings do not show what they printed last when they are dropped: outside a test harness, which
+    /// captures it, that is noise.
+    #[must_use]
+    pub fn quiet(mut self) -> ShopSettings {
+        self.quiet = true;
+        self
     }
 
     /// An environment variable for the shop and its commands; the last one of a name wins.
@@ -228,6 +238,9 @@ impl ShopProcess {
 impl Drop for ShopProcess {
     fn drop(&mut self) {
         self.process.kill();
+        if self.settings.quiet {
+            return;
+        }
         // Captured by the harness, and shown by it only when the test fails.
         eprintln!("--- {} printed last:\n{}", self.base_url, self.logs());
     }

@@ -5,7 +5,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::model::IssueMode;
-use super::queue::{self, Entry, Place, Settlement, Standings};
+use super::queue::{Entry, Place, Settlement, Standings};
 use super::{Coupons, Error, Refusal};
 use crate::ids::{CouponId, UserCouponId, UserId};
 
@@ -54,6 +54,16 @@ impl Standing {
             queue_position,
             user_coupon_id: None,
             code: Some(refusal.code().into()),
+        }
+    }
+
+    /// Nobody knows a place of this shopper, and the queue has lost places: there may have been one.
+    fn lost(coupon: CouponId) -> Self {
+        Self {
+            message: format!(
+                "the queue of coupon {coupon} was restarted and knows no place of this user; please join again"
+            ),
+            ..Self::failed(coupon, Refusal::QueueRestarted, None)
         }
     }
 
@@ -108,18 +118,24 @@ impl Coupons {
             return Ok(Standing::success(id, None));
         }
         queued?;
+        let campaign = self.find(coupon).await?;
+        if campaign.range.epoch > 1 {
+            return Ok(Standing::lost(coupon));
+        }
         Err(Error::Refused(Refusal::NotJoined))
     }
 
-    async fn queued(
-        &self,
-        coupon: CouponId,
-        user: UserId,
-    ) -> Result<Option<Standing>, queue::Error> {
-        let standings = self.queue.standings(coupon, &[user]).await?;
-        Ok(standings.and_then(|standings| {
-            let entry = standings.entries.first().copied().flatten()?;
-            Some(Standing::of(coupon, entry, &standings))
-        }))
+    /// # Errors
+    /// Those of the queue; `Recovering` where it has lost the campaign and is about to be told of it again.
+    async fn queued(&self, coupon: CouponId, user: UserId) -> Result<Option<Standing>, Error> {
+        let Some(standings) = self.queue.standings(coupon, &[user]).await? else {
+            let campaign = self.find(coupon).await?;
+            return match campaign.opened_epoch > 0 && self.clock.now() < campaign.claim_to {
+                true => Err(Error::Recovering),
+                false => Ok(None),
+            };
+        };
+        let entry = standings.entries.first().copied().flatten();
+        Ok(entry.map(|entry| Standing::of(coupon, entry, &standings)))
     }
 }

@@ -201,7 +201,7 @@ async fn execute(db: &Database, sql: &str) {
 async fn note(db: &Database, consumer: &str, numbers: &[i64]) {
     let identities: Vec<_> = numbers.iter().map(|n| Identity::Seq(*n)).collect();
     let identities = identities.as_slice();
-    within::<_, Error, _>(db, |tx, _| {
+    within::<_, Error, _>(db, "test", |tx, _| {
         Box::pin(notes::mark(tx, db.dialect(), consumer, identities, 0))
     })
     .await

@@ -28,7 +28,7 @@ async fn count(db: &Database, by: i64, claim: Option<&Claim>) -> Result<Answered
             body: Bytes::from(format!("{outcome:?}")),
         },
     };
-    keyed(db, command, |tx, by, _| {
+    keyed(db, "test", command, |tx, by, _| {
         Box::pin(async move {
             if *by == 0 {
                 return Ok(Err("nothing to add"));

@@ -18,7 +18,7 @@ const AT_US: i64 = 1_700_000_000_000_000;
 
 async fn marked(db: &Database, consumer: &str, identities: &[Identity]) -> Vec<bool> {
     let dialect = db.dialect();
-    within::<_, Error, _>(db, |tx, _| {
+    within::<_, Error, _>(db, "test", |tx, _| {
         Box::pin(mark(tx, dialect, consumer, identities, AT_US))
     })
     .await
@@ -92,7 +92,7 @@ async fn a_rollback_takes_the_notes_with_it(backend: &Backend) {
     let db = backend.connect().await;
     let batch = [ours([1, 2]), vec![theirs("a")]].concat();
     let (dialect, asked) = (db.dialect(), &batch);
-    let failed = within(&db, |tx, _| {
+    let failed = within(&db, "test", |tx, _| {
         Box::pin(async move {
             mark(tx, dialect, "sales", asked, AT_US).await?;
             Err::<(), _>(Error::Other("the effect failed".into()))

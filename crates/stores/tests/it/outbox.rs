@@ -38,8 +38,10 @@ fn row(shard: i32, key: &str) -> Row {
 }
 
 async fn write(db: &Database, rows: &[Row]) {
-    let written: Result<(), stores::sql::Error> =
-        within(db, |tx, _| Box::pin(insert_rows(tx, db.dialect(), rows))).await;
+    let written: Result<(), stores::sql::Error> = within(db, "test", |tx, _| {
+        Box::pin(insert_rows(tx, db.dialect(), rows))
+    })
+    .await;
     written.unwrap();
 }
 
@@ -194,7 +196,7 @@ async fn an_uncommitted_row_is_neither_seen_nor_waited_for(backend: &Backend) {
     let late = row(0, "late");
     write(&db, std::slice::from_ref(&late)).await;
     let (dialect, rows) = (db.dialect(), std::slice::from_ref(&early));
-    let written: Result<(), stores::sql::Error> = within(&db, |tx, _| {
+    let written: Result<(), stores::sql::Error> = within(&db, "test", |tx, _| {
         let outbox = &outbox;
         Box::pin(async move {
             insert_rows(tx, dialect, rows).await?;

@@ -44,8 +44,10 @@ fn row(n: usize) -> Row {
 async fn write(db: &Database, wake: &Wake, count: usize) -> Vec<Uuid> {
     let rows: Vec<Row> = (0..count).map(row).collect();
     let (dialect, events) = (db.dialect(), rows.as_slice());
-    let written: Result<(), stores::sql::Error> =
-        within(db, |tx, _| Box::pin(insert_rows(tx, dialect, events))).await;
+    let written: Result<(), stores::sql::Error> = within(db, "test", |tx, _| {
+        Box::pin(insert_rows(tx, dialect, events))
+    })
+    .await;
     written.unwrap();
     let ids = rows.iter().map(|row| row.id).collect();
     // Fewer than are written fit, so that some are found in the table only.

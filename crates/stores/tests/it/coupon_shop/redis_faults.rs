@@ -115,3 +115,34 @@ async fn flushed() {
     );
     shop.audited().await;
 }
+
+/// Places that were nowhere but on Redis are lost with it: who waited is told so, and may join again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_waited_is_told_the_truth() {
+    let Some(mut redis) = testkit::shared::redis().await else {
+        return;
+    };
+    let shop = shop(&redis).await;
+    let id = shop.campaign(1, 10).await;
+    assert_eq!(shop.join(id, 1).await, Ok(1));
+    shop.result(id, 1).await;
+    let nobody = shop.coupons.standing(id, user(9)).await;
+    assert!(
+        matches!(nobody, Err(Error::Refused(Refusal::NotJoined))),
+        "{nobody:?}"
+    );
+    redis.restart_wiped().await.unwrap();
+    // For all that is left, this one may have waited.
+    let end = eventually(DEADLINE, "an honest end", async || {
+        let standing = shop.coupons.standing(id, user(9)).await?;
+        anyhow::ensure!(standing.is_final(), "{standing:?}");
+        Ok(standing)
+    })
+    .await;
+    assert_eq!(end.status, Status::Failed);
+    assert_eq!(end.code.as_deref(), Some("coupon-queue-restarted"));
+    assert!(shop.join(id, 9).await.is_ok());
+    assert_eq!(shop.result(id, 9).await.status, Status::Success);
+    assert_eq!(shop.result(id, 1).await.status, Status::Success);
+    shop.audited().await;
+}
