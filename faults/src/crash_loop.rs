@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::firing::Firing;
-use crate::fleet::{COUPONS, Fleet, Ground};
+use crate::fleet::{COUPONS, Fleet, Ground, Services};
 use crate::load::Load;
 use crate::points::{Fault, Reach, faults};
 use crate::verify::{Depth, verify};
@@ -45,7 +45,11 @@ pub async fn run(options: &Options) -> Result<Option<Report>> {
     let mut random = fastrand::Rng::with_seed(options.seed);
     let plan = plan(options, &mut random);
     ensure!(!plan.is_empty(), "no fault is called {:?}", options.only);
-    let Some(mut ground) = Ground::prepare(options.binary.clone(), options.embedded).await? else {
+    let services = match options.embedded {
+        true => Services::Embedded,
+        false => Services::Shared,
+    };
+    let Some(mut ground) = Ground::prepare(options.binary.clone(), services).await? else {
         return Ok(None);
     };
     ground.seed().await?;
@@ -120,7 +124,7 @@ fn plan(options: &Options, random: &mut fastrand::Rng) -> Vec<Fault> {
 }
 
 /// The load is held; the audit and the journal must find nothing.
-async fn judge(
+pub(crate) async fn judge(
     ground: &Ground,
     load: &mut Load,
     depth: Depth,

@@ -39,6 +39,7 @@ impl Firing<'_> {
             Reach::Start => self.at_start(&actions).await?,
             Reach::Stop => self.at_stop(&actions).await?,
             Reach::Janitor => self.in_janitor(&actions).await?,
+            Reach::Rebuild => self.in_rebuild(&actions).await?,
             _ => self.under_load(&actions).await?,
         }
         self.fleet.revive().await
@@ -46,7 +47,7 @@ impl Firing<'_> {
 
     /// What the point is told. Points that are come by all the time let a few pass, so that it happens anywhere.
     fn actions(&mut self) -> String {
-        let often = matches!(self.fault.step.reach, Reach::Load | Reach::Embedded);
+        let often = self.fault.step.reach == Reach::Load;
         let pass = if often { self.random.u32(0..4) } else { 0 };
         let act = match self.fault.mode {
             Mode::Kill => "1*return(kill)".to_owned(),
@@ -231,6 +232,26 @@ impl Firing<'_> {
         ensure!(
             said.contains(&format!("failpoint {point}:")),
             "{point} was not reached:\n{said}"
+        );
+        Ok(())
+    }
+
+    async fn in_rebuild(&mut self, actions: &str) -> Result<()> {
+        let point = self.fault.point();
+        let finished = self.ground.rebuild(&format!("{point}={actions}")).await?;
+        let expected: &[i32] = match self.fault.mode {
+            Mode::Kill => &[-1],
+            // A page that failed cannot be fed again: the command says so.
+            Mode::Error => &[0, 1],
+            Mode::Delay => &[0],
+        };
+        let said = format!("failpoint {point}:");
+        ensure!(
+            expected.contains(&finished.code) && finished.stderr.contains(&said),
+            "the rebuild ended with {}: {}{}",
+            finished.code,
+            finished.stdout,
+            finished.stderr
         );
         Ok(())
     }

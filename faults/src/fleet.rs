@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use testkit::{Client, Finished, Redis, ShopProcess, ShopSettings, free_port, shared};
+use testkit::{
+    Client, Finished, Kafka, MariaDb, Redis, ShopProcess, ShopSettings, free_port, shared,
+};
 use wiremock::matchers::method;
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
@@ -25,11 +27,23 @@ pub struct Ground {
     pub embedded: bool,
     pub redis: Option<Redis>,
     pub platform: MockServer,
+    /// The database and the broker, where they are ours alone and may be killed.
+    pub own: Option<(MariaDb, Kafka)>,
+}
+
+/// Whose database and broker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Services {
+    Embedded,
+    /// Those of this run, which are left alone.
+    Shared,
+    /// Started for this ground.
+    Own,
 }
 
 impl Ground {
     /// `None`: a service cannot be had, and that has been said.
-    pub async fn prepare(binary: PathBuf, embedded: bool) -> Result<Option<Ground>> {
+    pub async fn prepare(binary: PathBuf, services: Services) -> Result<Option<Ground>> {
         let platform = MockServer::builder()
             .disable_request_recording()
             .start()
@@ -40,20 +54,28 @@ impl Ground {
             .mount(&platform)
             .await;
         let settings = common(ShopSettings::new(binary)?.quiet(), &platform);
-        if embedded {
+        if services == Services::Embedded {
             return Ok(Some(Ground {
                 settings,
-                embedded,
+                embedded: true,
                 redis: None,
                 platform,
+                own: None,
             }));
         }
-        let (Some(mariadb), Some(kafka), Some(redis)) = (
-            shared::mariadb().await,
-            shared::kafka().await,
-            shared::redis().await,
-        ) else {
+        let Some(redis) = shared::redis().await else {
             return Ok(None);
+        };
+        let own = match services {
+            Services::Own => Some((MariaDb::start().await?, Kafka::start().await?)),
+            _ => None,
+        };
+        let (mariadb, kafka) = match &own {
+            Some((mariadb, kafka)) => (mariadb, kafka),
+            None => match (shared::mariadb().await, shared::kafka().await) {
+                (Some(mariadb), Some(kafka)) => (mariadb, kafka),
+                _ => return Ok(None),
+            },
         };
         let name = format!("faults-{:08x}", fastrand::u32(..));
         let database = mariadb.create_database(&name.replace('-', "_")).await?;
@@ -79,9 +101,10 @@ impl Ground {
         }
         Ok(Some(Ground {
             settings,
-            embedded,
+            embedded: false,
             redis: Some(redis),
             platform,
+            own,
         }))
     }
 
@@ -112,6 +135,12 @@ impl Ground {
 
     pub async fn audit(&self) -> Result<Finished> {
         self.settings.run(&["audit", "--wait", "60"]).await
+    }
+
+    /// The boards are recounted by a process of their own.
+    pub async fn rebuild(&self, failpoints: &str) -> Result<Finished> {
+        let settings = self.settings.clone().env("FAILPOINTS", failpoints);
+        settings.run(&["ranking", "rebuild"]).await
     }
 
     /// A round of the janitor in which every answer to a key has grown old; it lives until it is dropped.
@@ -163,6 +192,7 @@ struct Member {
     role: Role,
     port: u16,
     process: ShopProcess,
+    started: Instant,
 }
 
 pub struct Fleet {
@@ -200,6 +230,7 @@ impl Fleet {
                 role: *role,
                 port,
                 process,
+                started: Instant::now(),
             });
         }
         for member in &mut fleet.members {
@@ -246,11 +277,13 @@ impl Fleet {
         Ok(self.members[at].process.exit_code()?.is_some())
     }
 
-    pub fn resident_kib(&self) -> u64 {
+    /// Resident memory of each process that has lived so long.
+    pub fn resident_kib(&self, lived: Duration) -> Vec<u64> {
         self.members
             .iter()
+            .filter(|member| member.started.elapsed() >= lived)
             .filter_map(|member| resident_kib(member.process.pid()))
-            .sum()
+            .collect()
     }
 
     /// Starts again whoever has died, and waits until it is ready.
@@ -284,6 +317,7 @@ impl Fleet {
         let (role, port) = (self.members[at].role, self.members[at].port);
         self.members[at].process.kill();
         self.members[at].process = self.spawn(role, port, failpoints)?;
+        self.members[at].started = Instant::now();
         self.restarts += 1;
         Ok(())
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, Parser, Subcommand};
-use faults::{crash_loop, table};
+use faults::{crash_loop, planted, soak, table};
 
 #[derive(Parser)]
 #[command(about = "Breaks the shop on purpose, on loopback only, and judges what is left")]
@@ -19,6 +19,10 @@ struct Cli {
 enum Command {
     /// Every failpoint as kill, error and delay, one after another under load.
     CrashLoop(CrashLoop),
+    /// Random faults under load for a long time: failpoints, and the services killed, restarted and emptied.
+    Soak(Soak),
+    /// Plants bugs into a copy of the sources, one at a time: each must be found by what its patch names.
+    Planted(Planted),
     /// Prints the table of failpoints, in Markdown.
     Table,
 }
@@ -55,6 +59,31 @@ struct CrashLoop {
     only: Vec<String>,
 }
 
+#[derive(Args)]
+struct Soak {
+    /// A shop built with the feature failpoints; by default it is built.
+    #[arg(long)]
+    madang: Option<PathBuf>,
+    #[arg(long, default_value_t = 30)]
+    minutes: u64,
+    /// By default another each time; a failure prints it.
+    #[arg(long)]
+    seed: Option<u64>,
+}
+
+#[derive(Args)]
+struct Planted {
+    /// Prints what there is, in Markdown, and plants nothing.
+    #[arg(long)]
+    list: bool,
+    /// The i-th of n parts of the bugs.
+    #[arg(long, value_name = "I/N", default_value = "1/1", value_parser = shard)]
+    shard: (usize, usize),
+    /// A bug by its name. May be repeated.
+    #[arg(long)]
+    only: Vec<String>,
+}
+
 fn shard(text: &str) -> Result<(usize, usize), String> {
     let parts = text
         .split_once('/')
@@ -69,6 +98,8 @@ fn shard(text: &str) -> Result<(usize, usize), String> {
 async fn main() -> ExitCode {
     let ended = match Cli::parse().command {
         Command::CrashLoop(asked) => run_crash_loop(asked).await,
+        Command::Soak(asked) => run_soak(asked).await,
+        Command::Planted(asked) => run_planted(asked).await,
         Command::Table => {
             print!("{}", table::markdown());
             Ok(())
@@ -106,6 +137,32 @@ async fn run_crash_loop(asked: CrashLoop) -> Result<()> {
         report.restarts,
         report.slowest_ready.as_secs_f64()
     );
+    Ok(())
+}
+
+async fn run_soak(asked: Soak) -> Result<()> {
+    let seed = asked.seed.unwrap_or_else(|| fastrand::u64(..1_000_000));
+    println!("soak of {} minutes, seed {seed}", asked.minutes);
+    let options = soak::Options {
+        binary: binary(asked.madang).await?,
+        seed,
+        lasting: Duration::from_secs(asked.minutes * 60),
+    };
+    let Some(report) = soak::run(&options).await? else {
+        bail!("did not run: a service is missing");
+    };
+    println!("{report}");
+    Ok(())
+}
+
+async fn run_planted(asked: Planted) -> Result<()> {
+    if asked.list {
+        print!("{}", planted::markdown()?);
+        return Ok(());
+    }
+    let (caught, of) = planted::run(&asked.only, asked.shard).await?;
+    println!("{caught} of {of} planted bugs caught");
+    ensure!(caught == of, "the judges slept");
     Ok(())
 }
 

@@ -33,8 +33,8 @@ pub enum Reach {
     Pause,
     /// A round of the janitor in which answers to keys have grown old.
     Janitor,
-    /// Only on the embedded default, whose queue and boards lie in the shop's own file.
-    Embedded,
+    /// The command `ranking rebuild`, in a process of its own.
+    Rebuild,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -42,6 +42,8 @@ pub struct Step {
     pub name: &'static str,
     pub role: Role,
     pub reach: Reach,
+    /// Only on the embedded default, whose queue and boards lie in the shop's own file.
+    pub embedded: bool,
     /// What is between the two points.
     pub what: &'static str,
 }
@@ -51,12 +53,20 @@ const fn step(name: &'static str, role: Role, reach: Reach, what: &'static str) 
         name,
         role,
         reach,
+        embedded: false,
         what,
     }
 }
 
+const fn embedded(name: &'static str, role: Role, reach: Reach, what: &'static str) -> Step {
+    Step {
+        embedded: true,
+        ..step(name, role, reach, what)
+    }
+}
+
 use Reach::{
-    After, BoardBehind, Embedded, Load, Pause, PlatformFails, RedisForgets, RedisRestart, Start,
+    After, BoardBehind, Load, Pause, PlatformFails, Rebuild, RedisForgets, RedisRestart, Start,
     Stop,
 };
 use Role::{Api, Consumers, Janitor, Relay, Scheduler};
@@ -126,15 +136,18 @@ pub const STEPS: &[Step] = &[
     step("handle.ranking", Consumers, Load, "a batch is handled by ranking"),
     step("handle.coupon-issue", Consumers, Load, "a batch is handled by the issuing consumer"),
     step("handle.data-platform", Consumers, Load, "a batch is handled by the data platform's consumer"),
-    step("sql.queue-join", Api, Embedded, "COMMIT of joins on the embedded queue"),
-    step("sql.queue-lease", Scheduler, Embedded, "COMMIT of a lease of places"),
-    step("sql.queue-acknowledge", Scheduler, Embedded, "COMMIT of places taken off"),
-    step("sql.queue-settle", Consumers, Embedded, "COMMIT of results"),
-    step("sql.queue-rebuild", Api, Embedded, "COMMIT of a campaign's epoch on the embedded queue"),
-    step("sql.board-apply", Consumers, Embedded, "COMMIT of counts on the embedded boards"),
-    step("sql.board-open", Consumers, Embedded, "COMMIT of a shadow board"),
-    step("sql.board-feed", Consumers, Embedded, "COMMIT of a page fed to a shadow"),
-    step("sql.board-flip", Consumers, Embedded, "COMMIT of a shadow in the board's place"),
+    embedded("sql.queue-join", Api, Load, "COMMIT of joins on the embedded queue"),
+    embedded("sql.queue-lease", Scheduler, Load, "COMMIT of a lease of places"),
+    embedded("sql.queue-acknowledge", Scheduler, Load, "COMMIT of places taken off"),
+    embedded("sql.queue-change", Scheduler, Load, "COMMIT of changed terms"),
+    embedded("sql.queue-shrink", Api, Load, "COMMIT of a lower quota"),
+    embedded("sql.queue-give-back", Consumers, Pause, "COMMIT of places that return"),
+    embedded("sql.queue-settle", Consumers, Load, "COMMIT of results"),
+    embedded("sql.queue-rebuild", Api, Load, "COMMIT of a campaign's epoch on the embedded queue"),
+    embedded("sql.board-apply", Consumers, Load, "COMMIT of counts on the embedded boards"),
+    embedded("sql.board-open", Consumers, Rebuild, "COMMIT of a shadow board"),
+    embedded("sql.board-feed", Consumers, Rebuild, "COMMIT of a page fed to a shadow"),
+    embedded("sql.board-flip", Consumers, Rebuild, "COMMIT of a shadow in the board's place"),
 ];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -180,7 +193,7 @@ impl Fault {
 
 /// All faults of one ground, point by point.
 pub fn faults(embedded: bool) -> Vec<Fault> {
-    let of_ground = |step: &&Step| (step.reach == Embedded) == embedded;
+    let of_ground = |step: &&Step| step.embedded == embedded;
     let mut faults = Vec::new();
     for step in STEPS.iter().filter(of_ground) {
         for side in ["before", "after"] {

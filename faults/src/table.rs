@@ -12,14 +12,22 @@ pub fn markdown() -> String {
     for step in STEPS {
         let _ = writeln!(
             text,
-            "| `{}` | {:?} | {} | {} |",
+            "| `{}` | {} | {} | {} |",
             step.name,
-            step.role,
+            place(step),
             step.what,
             reached_by(step)
         );
     }
     text
+}
+
+fn place(step: &Step) -> String {
+    match (step.embedded, step.reach) {
+        (_, Reach::Rebuild) => "embedded, a command".into(),
+        (true, _) => "embedded".into(),
+        (false, _) => format!("{:?}", step.role).to_lowercase(),
+    }
 }
 
 fn reached_by(step: &Step) -> String {
@@ -34,6 +42,6 @@ fn reached_by(step: &Step) -> String {
         Reach::PlatformFails => "the data platform answering 500".into(),
         Reach::Pause => "a campaign paused".into(),
         Reach::Janitor => "a janitor that keeps answers for no day".into(),
-        Reach::Embedded => "the load, on the embedded default".into(),
+        Reach::Rebuild => "`madang ranking rebuild`".into(),
     }
 }
