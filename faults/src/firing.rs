@@ -42,7 +42,8 @@ impl Firing<'_> {
             Reach::Rebuild => self.in_rebuild(&actions).await?,
             _ => self.under_load(&actions).await?,
         }
-        self.fleet.revive().await
+        self.fleet.revive().await?;
+        self.lead_back().await
     }
 
     /// What the point is told. Points that are come by all the time let a few pass, so that it happens anywhere.
@@ -86,7 +87,6 @@ impl Firing<'_> {
             }
             tokio::time::sleep(LOOK).await;
         };
-        self.lead_back().await?;
         for at in &hosts {
             // Another of its hosts may die of the same fault at this very moment.
             if let Err(error) = arm(&self.fleet.client(*at), &point, "off").await
@@ -148,8 +148,12 @@ impl Firing<'_> {
                 Ok(())
             }
             Reach::Pause => {
-                self.campaign("pause").await?;
-                self.campaign("resume").await
+                // Whoever is asked may die of it.
+                for what in ["pause", "resume"] {
+                    let path = format!("/api/coupons/1/{what}");
+                    let _ = self.load.shared.client.post(&path, &json!({})).await;
+                }
+                Ok(())
             }
             _ => Ok(()),
         }
@@ -157,14 +161,14 @@ impl Firing<'_> {
 
     async fn lead_back(&mut self) -> Result<()> {
         match self.fault.step.reach {
-            Reach::Pause => self.campaign("resume").await,
+            Reach::Pause => self.resume().await,
             _ => Ok(()),
         }
     }
 
-    async fn campaign(&self, what: &str) -> Result<()> {
-        let path = format!("/api/coupons/1/{what}");
-        let answer = self.load.shared.look(Method::POST, &path).await?;
+    async fn resume(&self) -> Result<()> {
+        let path = "/api/coupons/1/resume";
+        let answer = self.load.shared.look(Method::POST, path).await?;
         ensure!(
             answer.status == 200,
             "{path}: {} {}",

@@ -40,7 +40,9 @@ pub fn check(source: &Source) -> Vec<Finding> {
 /// Settings have one door, so that every one of them is checked, masked and printed by `madang config`.
 fn environment(source: &Source, code: &Code) -> Vec<Finding> {
     let parts = source.parts();
-    let tests = parts.contains(&"tests") || parts.contains(&"testkit") || parts[0] == "bench";
+    let tests = parts.contains(&"tests")
+        || parts.contains(&"testkit")
+        || ["bench", "faults"].contains(&parts[0]);
     let config = parts.starts_with(&["crates", "madang", "src", "config"]);
     if tests || config {
         return Vec::new();

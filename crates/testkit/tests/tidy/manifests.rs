@@ -5,7 +5,7 @@
 use crate::source::{Finding, Source};
 
 /// A crate, the crates of the workspace that it may use, and the foreign ones that it must not.
-const CRATES: [(&str, &[&str], &[&str]); 7] = [
+const CRATES: [(&str, &[&str], &[&str]); 8] = [
     ("messaging", &[], &["axum", "redis"]),
     (
         "commerce",
@@ -24,6 +24,7 @@ const CRATES: [(&str, &[&str], &[&str]); 7] = [
         &[],
     ),
     ("testkit", &["commerce", "messaging"], &[]),
+    ("faults", &["testkit"], &[]),
     (
         "bench",
         &["testkit", "stores", "commerce", "messaging"],
@@ -51,8 +52,9 @@ pub fn check(manifest: &Source) -> Vec<Finding> {
         for dependency in dependencies.into_iter().flat_map(toml::Table::keys) {
             let dependency = dependency.as_str();
             let ours = CRATES.iter().any(|(it, ..)| *it == dependency);
-            // Tests of every crate may use the testkit.
-            let testing = section == "dev-dependencies" && dependency == "testkit";
+            // Tests of every crate may use the testkit, and what breaks the shop on purpose.
+            let testing =
+                section == "dev-dependencies" && ["testkit", "faults"].contains(&dependency);
             let upwards = ours && !allowed.contains(&dependency) && !testing;
             if upwards || forbidden.contains(&dependency) {
                 let line = line_of(&manifest.text, dependency);

@@ -14,20 +14,26 @@ use tokio::process::{Child, Command};
 use crate::options::Options;
 use crate::tally::Tally;
 
-/// The tests of what the feature adds, and the feature. Nothing of `bench` is built: named, it makes cargo choose the features of
-/// foreign crates as for the whole workspace, so that what has been built for it is not built again.
-const SECURED: [&str; 10] = [
-    "-p",
-    "messaging",
-    "-p",
-    "madang",
-    "-p",
-    "bench",
+/// Where the features are, and nothing of `bench`: named, it makes cargo choose the features of foreign crates as for the whole
+/// workspace, so that what has been built for it is not built again.
+const PACKAGES: [&str; 6] = ["-p", "messaging", "-p", "madang", "-p", "bench"];
+/// Kafka over TLS: the feature, and the tests of what it adds.
+const SECURED: [&str; 4] = [
     "--features",
     "messaging/kafka-tls,madang/kafka-tls",
     "--test",
     "kafka_tls",
 ];
+/// Failpoints: the feature, and where the tests of what it adds are.
+const FAILING: [&str; 5] = [
+    "--features",
+    "messaging/failpoints,madang/failpoints",
+    "--lib",
+    "--test",
+    "crash",
+];
+/// A part of the names of the tests that the feature adds.
+const FAILING_NAMES: &str = "failpoint";
 
 /// One call of cargo in the workspace. Dropping it while it runs ends cargo and all that cargo started.
 pub struct Step {
@@ -54,21 +60,45 @@ impl Step {
 
     /// Of what is there with TLS and SASL only.
     pub fn secured_lints() -> Step {
-        let mut lints = Step::new(&["clippy"]);
-        lints.add(SECURED);
-        lints.add(["--", "-D", "warnings"]);
-        lints
+        Step::lints_of(&SECURED)
     }
 
     pub fn secured_tests(options: &Options) -> Step {
         let mut tests = Step::new(&["test", "--no-fail-fast"]);
+        tests.add(PACKAGES);
         tests.add(SECURED);
         tests.asked_for(options);
         tests
     }
 
+    /// Of what is there with failpoints only.
+    pub fn failing_lints() -> Step {
+        Step::lints_of(&FAILING)
+    }
+
+    pub fn failing_tests(options: &Options) -> Step {
+        let mut tests = Step::new(&["test", "--no-fail-fast"]);
+        tests.add(PACKAGES);
+        tests.add(FAILING);
+        tests.add([FAILING_NAMES]);
+        tests.for_binaries(options);
+        tests
+    }
+
+    fn lints_of(feature: &[&'static str]) -> Step {
+        let mut lints = Step::new(&["clippy"]);
+        lints.add(PACKAGES);
+        lints.add(feature.iter().copied());
+        lints.add(["--", "-D", "warnings"]);
+        lints
+    }
+
     fn asked_for(&mut self, options: &Options) {
         self.add(options.only.as_deref());
+        self.for_binaries(options);
+    }
+
+    fn for_binaries(&mut self, options: &Options) {
         if !options.arguments.is_empty() {
             self.add(["--"]);
             self.add(options.arguments.iter().map(String::as_str));

@@ -74,6 +74,13 @@ async fn run(options: &Options, report: &mut Report) -> Result<()> {
         let tests = Step::secured_tests(options);
         report.tests(tests, &services, &skipped).await?;
     }
+    if options.wants_failpoints() {
+        if options.only.is_none() {
+            report.step(Step::failing_lints()).await?;
+        }
+        let tests = Step::failing_tests(options);
+        report.tests(tests, &services, &skipped).await?;
+    }
     report.skipped = skipped_tests(&std::fs::read_to_string(skipped).unwrap_or_default());
     Ok(())
 }

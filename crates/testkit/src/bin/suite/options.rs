@@ -9,7 +9,8 @@ Checks format and lints and runs all tests, with MariaDB, Redis and Kafka starte
 folders. As root it installs the missing Debian packages first. Kafka's jars are fetched by Maven into target/kafka-libs.
 
   --only NAME   only the tests whose names contain NAME, such as kafka; no format, no lints
-                (those of Kafka over TLS, a build of its own, are looked through where NAME has kafka or tls in it)
+                (those of Kafka over TLS, a build of its own, are looked through where NAME has kafka or tls in it;
+                the crash loop, another, where NAME is failpoint)
   --embedded    no services: the tests that need them are skipped, and Kafka over TLS is not built
   ARGUMENTS     for the test binaries, such as --nocapture or --test-threads=1
 
@@ -36,6 +37,12 @@ impl Options {
     pub fn wants_secured(&self) -> bool {
         let only = self.only.as_deref();
         only.is_none_or(|name| name.contains("kafka") || name.contains("tls"))
+    }
+
+    /// Whether the crash loop is meant too, which takes minutes.
+    pub fn wants_failpoints(&self) -> bool {
+        let only = self.only.as_deref();
+        only.is_none_or(|name| name.contains("failpoint"))
     }
 }
 
@@ -93,6 +100,20 @@ mod tests {
         };
         assert!(wants(None) && wants(Some("kafka")) && wants(Some("over_tls::ssl")));
         assert!(!wants(Some("wallet")));
+    }
+
+    #[test]
+    fn the_crash_loop_runs_for_who_means_it() {
+        let wants = |only: Option<&str>| {
+            let only = only.map(str::to_owned);
+            Options {
+                only,
+                ..Options::default()
+            }
+            .wants_failpoints()
+        };
+        assert!(wants(None) && wants(Some("failpoints_fire_embedded")));
+        assert!(!wants(Some("kafka")));
     }
 
     #[test]
