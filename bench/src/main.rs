@@ -1,7 +1,9 @@
 //! Load scenarios against the real shop over HTTP: throughput, latency percentiles and errors, printed only after a check
 //! that the work was real. It starts the services and the shop itself or takes an address. Run by people and CI, not by tests.
 
+mod isolation;
 mod load;
+mod platform;
 mod report;
 mod scenario;
 mod stage;
@@ -25,6 +27,17 @@ enum Scenario {
     Orders(Orders),
     /// Joins of a coupon's first-come queue, closed loop, every shopper once.
     Joins(Joins),
+    /// Orders while Kafka, Redis or the data platform is down or does not answer, each against the same without the fault.
+    Isolation(Isolation),
+}
+
+#[derive(Args, Clone)]
+struct Isolation {
+    #[command(flatten)]
+    drive: Drive,
+    /// Pairs of runs, without and with the fault, for each fault.
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
 }
 
 /// Where the shop comes from and how hard it is driven.
@@ -92,14 +105,22 @@ async fn main() -> ExitCode {
     let outcome = match Cli::parse().scenario {
         Scenario::Orders(orders) => scenario::orders(&orders).await,
         Scenario::Joins(joins) => scenario::joins(&joins).await,
+        Scenario::Isolation(asked) => {
+            return match isolation::run(&asked.drive, asked.rounds).await {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => failed(&error),
+            };
+        }
     };
     match finish(outcome) {
         Ok(code) => code,
-        Err(error) => {
-            eprintln!("bench: {error:#}");
-            ExitCode::FAILURE
-        }
+        Err(error) => failed(&error),
     }
+}
+
+fn failed(error: &anyhow::Error) -> ExitCode {
+    eprintln!("bench: {error:#}");
+    ExitCode::FAILURE
 }
 
 fn finish(outcome: Result<report::Report>) -> Result<ExitCode> {

@@ -14,8 +14,8 @@ use crate::stage::{Seed, Stage};
 use crate::{Drive, Joins, Orders};
 
 /// So much that neither stock nor money runs out within a run.
-const PLENTY: u64 = 1_000_000_000;
-const PRICE: u64 = 1_000;
+pub const PLENTY: u64 = 1_000_000_000;
+pub const PRICE: u64 = 1_000;
 
 pub async fn orders(orders: &Orders) -> Result<Report> {
     ensure!(
@@ -51,7 +51,7 @@ pub async fn orders(orders: &Orders) -> Result<Report> {
     drive(&stage, &orders.drive, name, 201, |_| next.clone()).await
 }
 
-fn order(shape: &Orders, serial: &AtomicU64) -> Ask {
+pub fn order(shape: &Orders, serial: &AtomicU64) -> Ask {
     let user = fastrand::u64(1..=shape.users);
     let first = if shape.one_product {
         1

@@ -29,7 +29,7 @@ pub struct Stage {
 /// The shop goes before its services: fields are dropped in order.
 struct Own {
     shop: ShopProcess,
-    _services: Services,
+    services: Services,
 }
 
 impl Stage {
@@ -74,11 +74,14 @@ impl Stage {
             } else {
                 "MariaDB, Redis and Kafka with their default durability".to_owned()
             },
-            own: Some(Own {
-                shop,
-                _services: services,
-            }),
+            own: Some(Own { shop, services }),
         })
+    }
+
+    /// Those that this program started.
+    pub fn services(&mut self) -> Result<&mut Services> {
+        let own = self.own.as_mut().context("a shop of our own")?;
+        Ok(&mut own.services)
     }
 
     pub fn authority(&self) -> &str {

@@ -13,6 +13,7 @@ pub mod store;
 mod tests;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -56,12 +57,34 @@ impl Default for Settings {
     }
 }
 
+const FULL: &str = "events of earlier orders wait for the event log, and no more may wait";
+
+/// Whether as many events wait for the event log as may: then nothing is taken that would write more of them. Whoever watches
+/// the outbox sets it; what is in hand at that moment still goes in.
+#[derive(Debug, Default)]
+pub struct Backlog(AtomicBool);
+
+impl Backlog {
+    /// Whether it was otherwise before.
+    pub fn set_full(&self, full: bool) -> bool {
+        self.0.swap(full, Ordering::Relaxed) != full
+    }
+
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 /// Why an order was neither placed nor refused.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
     /// The queue is full: 503.
     #[error("too many orders are waiting")]
     Overloaded,
+    /// The outbox is full: 503.
+    #[error("{FULL}")]
+    BacklogFull,
     /// Has been logged.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -74,6 +97,7 @@ pub struct Orders {
     clock: Arc<dyn Clock>,
     outlet: Arc<Outlet>,
     queue: mpsc::Sender<Waiting>,
+    backlog: Arc<Backlog>,
 }
 
 impl Orders {
@@ -108,7 +132,14 @@ impl Orders {
             clock,
             outlet,
             queue,
+            backlog: Arc::default(),
         }
+    }
+
+    /// To be set by whoever watches the outbox.
+    #[must_use]
+    pub fn backlog(&self) -> Arc<Backlog> {
+        self.backlog.clone()
     }
 
     /// Places an order, or refuses it: both are answers.
@@ -123,6 +154,10 @@ impl Orders {
         traceparent: Option<String>,
         claim: Option<Claim>,
     ) -> Result<Answered, Error> {
+        if self.backlog.is_full() {
+            metrics::counter!("madang_orders_total", "outcome" => "overloaded").increment(1);
+            return Err(Error::BacklogFull);
+        }
         let (answer, answered) = oneshot::channel();
         let place = PlaceOrder {
             user,
@@ -156,6 +191,9 @@ impl Orders {
         traceparent: Option<String>,
         claim: Option<&Claim>,
     ) -> Result<Answered, StoreError> {
+        if self.backlog.is_full() {
+            return Err(StoreError::Unavailable(FULL.to_owned()));
+        }
         // An order's lines never change: what is read here is good for counting the numbers it needs.
         let found = self.store.find(order).await?;
         let products = found.map_or(0, |order| order.shares().len());

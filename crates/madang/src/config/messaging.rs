@@ -148,6 +148,7 @@ pub struct Outbox {
     pub delete_interval_ms: u64,
     pub held_max: usize,
     pub depth_ms: u64,
+    pub rows_max: u64,
 }
 
 #[derive(Clone, Debug, Deserialize)]

@@ -118,6 +118,11 @@ fn catalogue(
 }
 
 impl Features {
+    /// What the outbox's watcher tells of it.
+    pub fn backlog(&self) -> Arc<order::Backlog> {
+        self.orders.backlog()
+    }
+
     pub fn routers(&self) -> Vec<OpenApiRouter> {
         vec![
             catalogue::http::router(Arc::clone(&self.catalogue)),

@@ -124,6 +124,19 @@ impl Outbox {
         Ok(page(ids.len(), ids.last().copied(), rows))
     }
 
+    /// Whether it holds so many rows; no more are counted.
+    ///
+    /// # Errors
+    /// Those of the statement.
+    pub async fn holds(&self, rows: u64) -> Result<bool, Error> {
+        let rows = i64::try_from(rows).unwrap_or(i64::MAX);
+        let sql = "SELECT COUNT(*) FROM (SELECT 1 AS one FROM outbox LIMIT ?) t";
+        let select = self.db.statement(sql, vec![rows.into()]);
+        let row = self.db.reader().query_one_raw(select).await?;
+        let counted: i64 = row.map_or(Ok(0), |row| row.try_get_by(0))?;
+        Ok(counted >= rows)
+    }
+
     async fn rows(&self, shard: i32, ids: &[Uuid]) -> Result<Vec<Row>, Error> {
         let mut rows = Vec::with_capacity(ids.len());
         for chunk in ids.chunks(IDS_MAX) {

@@ -21,7 +21,7 @@ pub type Borrows<'t, 'a> = PhantomData<&'t &'a ()>;
 /// in metrics, and its COMMIT is a failpoint of that name.
 ///
 /// ```ignore
-/// within(db, "sql.command-store", |tx, _| Box::pin(async move { store(tx, command).await })).await
+/// within(db, NAME, |tx, _| Box::pin(async move { store(tx, command).await })).await
 /// ```
 ///
 /// # Errors

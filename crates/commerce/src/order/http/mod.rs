@@ -84,6 +84,9 @@ impl From<Error> for Problem {
                 "too many orders are waiting just now; try again shortly",
             )
             .retry_after(1),
+            full @ Error::BacklogFull => {
+                Self::new(503, "overloaded", full.to_string()).retry_after(5)
+            }
             // The batch has logged it.
             Error::Store(error) => Self::of_store(&error),
         }

@@ -3,6 +3,7 @@
 
 pub mod stage;
 
+mod backlog;
 mod bad_input;
 mod callers;
 mod catalogue;
