@@ -19,6 +19,7 @@ pub struct Settings {
     /// A partition's batches begin at least this far apart, unless the last one was full: under load small batches cost
     /// more than they bring. The first batch after a pause waits for nothing. 0: never wait.
     pub batch_interval_ms: u64,
+    /// Of source topics: where a group without a committed offset starts. Its own topics are read from their first record always.
     pub reset: Reset,
     pub retry: Retry,
     /// Waits of what is tried again as a whole: batches, publishing, joining the group.
