@@ -68,27 +68,15 @@ async fn answers(platform: &MockServer, status: u16) {
         .await;
 }
 
-async fn a_dead_letter_comes_back_to_its_group_and_counts_once(stage: Stage) {
-    let platform = MockServer::start().await;
-    answers(&platform, 422).await;
-    let stage = stage.env("MADANG_DATA_PLATFORM__URL", platform.uri());
-    let shop = stage.open(1, 1, 10).await;
-    let placed = order(&shop.client(), 1, 1, 2).await;
-    let source = stage.topic("data-platform-transfer-topic");
-    feed(
-        &stage.settings,
-        &["produce", &source, "--key", "9"],
-        "not json\n",
-    )
-    .unwrap();
-
-    let sum = listed(&stage, 2).await;
+/// The refused delivery beside a record that cannot be read; the refused one's id.
+async fn looked_at(stage: &Stage, placed: &Value, source: &str) -> String {
+    let sum = listed(stage, 2).await;
     assert_eq!(sum["notRedriven"], 2);
     assert_eq!(
         sum["causes"],
         json!({"DeliveryRefused": 1, "MalformedValue": 1})
     );
-    let all = shown(&stage, &["--cause", "DeliveryRefused", "--since", "1h"]).await;
+    let all = shown(stage, &["--cause", "DeliveryRefused", "--since", "1h"]).await;
     let letter = &all[0];
     assert_eq!(all.len(), 1);
     assert_eq!(letter["key"], placed["id"].to_string());
@@ -103,35 +91,62 @@ async fn a_dead_letter_comes_back_to_its_group_and_counts_once(stage: Stage) {
         .await
         .unwrap()
         .expect_success();
-    let id = letter["id"].as_str().unwrap();
+    let id = letter["id"].as_str().unwrap().to_owned();
     assert!(
-        said.stdout.contains(id) && said.stdout.contains("retry_topic-attempts = 2"),
+        said.stdout.contains(&id) && said.stdout.contains("retry_topic-attempts = 2"),
         "{}",
         said.stdout
     );
-    assert!(shown(&stage, &["--until", "1h"]).await.is_empty());
+    assert!(shown(stage, &["--until", "1h"]).await.is_empty());
+    id
+}
 
-    let refused = deliveries(&platform, &placed).await;
-    assert_eq!(refused.len(), 1);
-    answers(&platform, 204).await;
+async fn sent_back_once(
+    stage: &Stage,
+    platform: &MockServer,
+    placed: &Value,
+    id: &str,
+    refused: &[String],
+) {
     let one = ["--id", id];
     assert_eq!(
-        redriven(&stage, &["--id", id, "--dry-run"]).await,
+        redriven(stage, &["--id", id, "--dry-run"]).await,
         (json!(1), json!(0))
     );
-    assert_eq!(redriven(&stage, &one).await, (json!(1), json!(0)));
+    assert_eq!(redriven(stage, &one).await, (json!(1), json!(0)));
     let received = eventually(PATIENCE, "the platform receives it", async || {
-        let received = deliveries(&platform, &placed).await;
+        let received = deliveries(platform, placed).await;
         ensure!(!received.is_empty(), "nothing yet");
         Ok(received)
     })
     .await;
     assert_eq!(received, refused, "the same id");
-    assert_eq!(redriven(&stage, &one).await, (json!(0), json!(1)));
+    assert_eq!(redriven(stage, &one).await, (json!(0), json!(1)));
     assert_eq!(
-        redriven(&stage, &["--id", id, "--again"]).await,
+        redriven(stage, &["--id", id, "--again"]).await,
         (json!(1), json!(1))
     );
+}
+
+async fn a_dead_letter_comes_back_to_its_group_and_counts_once(stage: Stage) {
+    let platform = MockServer::start().await;
+    answers(&platform, 422).await;
+    let stage = stage.env("MADANG_DATA_PLATFORM__URL", platform.uri());
+    let shop = stage.open(1, 1, 10).await;
+    let placed = order(&shop.client(), 1, 1, 2).await;
+    let source = stage.topic("data-platform-transfer-topic");
+    feed(
+        &stage.settings,
+        &["produce", &source, "--key", "9"],
+        "not json\n",
+    )
+    .unwrap();
+
+    let id = looked_at(&stage, &placed, &source).await;
+    let refused = deliveries(&platform, &placed).await;
+    assert_eq!(refused.len(), 1);
+    answers(&platform, 204).await;
+    sent_back_once(&stage, &platform, &placed, &id, &refused).await;
 
     // What cannot be read comes back with its count.
     assert_eq!(
