@@ -167,10 +167,9 @@ fn common(settings: ShopSettings, platform: &MockServer) -> ShopSettings {
         ("RANKING__LEASE_MS", "3000".into()),
         ("CONSUMERS__BACKOFF_MAX_MS", "1000".into()),
         ("KAFKA__SESSION_TIMEOUT_MS", "6000".into()),
-        (
-            "CONSUMERS__DATA_PLATFORM__RETRY_DELAYS_MS",
-            "200,1000".into(),
-        ),
+        ("CONSUMERS__DATA_PLATFORM__RETRY_INITIAL_MS", "200".into()),
+        ("CONSUMERS__DATA_PLATFORM__RETRY_FACTOR", "3".into()),
+        ("CONSUMERS__DATA_PLATFORM__RETRY_MAX_MS", "2000".into()),
         // The platform's failures are to be seen record by record.
         ("DATA_PLATFORM__BREAKER_FAILURES_MAX", "1000".into()),
         ("DATA_PLATFORM__URL", platform.uri()),

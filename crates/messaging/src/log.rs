@@ -77,6 +77,19 @@ pub struct Subscription {
     pub batch_max: usize,
     /// Where a group without a committed offset starts.
     pub reset: Reset,
+    /// Those of `topics` that are the group's own: what lies there is meant for it, so that it starts at the first record always.
+    pub own_topics: Vec<String>,
+}
+
+impl Subscription {
+    #[must_use]
+    pub fn reset_of(&self, topic: &str) -> Reset {
+        if self.own_topics.iter().any(|own| own == topic) {
+            Reset::Earliest
+        } else {
+            self.reset
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

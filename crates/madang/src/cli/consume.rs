@@ -200,6 +200,7 @@ async fn member(
         topics: vec![printer.args.topic.clone()],
         batch_max: BATCH_MAX,
         reset,
+        own_topics: Vec::new(),
     };
     let mut membership = log.join(subscription).await?;
     let ended = print_deliveries(membership.as_mut(), &mut printer, joining, &cancel).await;

@@ -5,6 +5,7 @@ mod audit;
 mod config;
 mod consume;
 mod demo;
+mod dlt;
 mod exit;
 mod lock;
 mod produce;
@@ -63,6 +64,9 @@ enum Command {
     Produce(produce::Args),
     /// Print the records of a topic.
     Consume(consume::Args),
+    /// Look at dead letters and send them back to the group that failed them.
+    #[command(subcommand)]
+    Dlt(dlt::Command),
 }
 
 /// Parses, runs, and turns how it ended into an exit code.
@@ -113,6 +117,7 @@ fn run(command: Command, config: Config) -> anyhow::Result<()> {
             Command::Topics(command) => topics::run(command, config).await,
             Command::Produce(args) => produce::run(args, config).await,
             Command::Consume(args) => consume::run(args, config).await,
+            Command::Dlt(command) => dlt::run(command, config).await,
             // Answered before the settings were loaded.
             Command::Config(_) => Ok(()),
         }

@@ -50,7 +50,7 @@ fn as_text(record: &Record, beside: Beside) -> Vec<u8> {
     line
 }
 
-fn as_json(record: &Record) -> Value {
+pub fn as_json(record: &Record) -> Value {
     let mut object = Map::new();
     object.insert("topic".into(), json!(record.topic));
     object.insert("partition".into(), json!(record.partition));

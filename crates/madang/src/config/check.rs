@@ -3,8 +3,10 @@
 
 use std::net::SocketAddr;
 
+use messaging::dead_letters::RELAY_GROUP;
+
 use super::show::{masked_text, without_password};
-use super::{AuthMode, Config, Kafka, Publisher, Wrong, limits};
+use super::{AuthMode, Config, Kafka, Publisher, Wrong, limits, retries};
 
 const SECRET_MIN_BYTES: usize = 32;
 
@@ -22,10 +24,10 @@ pub fn all(config: &Config) -> Vec<Wrong> {
     wrong.0
 }
 
-struct Rules(Vec<Wrong>);
+pub(super) struct Rules(Vec<Wrong>);
 
 impl Rules {
-    fn must(&mut self, fits: bool, setting: &str, value: impl std::fmt::Debug, right: &str) {
+    pub fn must(&mut self, fits: bool, setting: &str, value: impl std::fmt::Debug, right: &str) {
         if !fits {
             self.0.push(Wrong {
                 setting: setting.to_owned(),
@@ -35,7 +37,7 @@ impl Rules {
         }
     }
 
-    fn positive(&mut self, setting: &str, value: impl Into<i128>) {
+    pub fn positive(&mut self, setting: &str, value: impl Into<i128>) {
         let value = value.into();
         self.must(value > 0, setting, value, "must be at least 1");
     }
@@ -260,52 +262,26 @@ fn topics(config: &Config, rules: &mut Rules) {
 }
 
 fn groups(config: &Config, rules: &mut Rules) {
-    let consumers = &config.consumers;
-    let data_platform = &consumers.data_platform;
-    let all = [
-        (
-            "analytics",
-            &consumers.analytics.group,
-            consumers.analytics.concurrency,
-            consumers.analytics.batch_max,
-        ),
-        (
-            "ranking",
-            &consumers.ranking.group,
-            consumers.ranking.concurrency,
-            consumers.ranking.batch_max,
-        ),
-        (
-            "coupon_issue",
-            &consumers.coupon_issue.group,
-            consumers.coupon_issue.concurrency,
-            consumers.coupon_issue.batch_max,
-        ),
-        (
-            "data_platform",
-            &data_platform.group,
-            data_platform.concurrency,
-            data_platform.batch_max,
-        ),
-    ];
     let topic_name = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-    for (section, group, concurrency, batch_max) in all {
+    for (section, consumer) in config.consumers.all() {
         let setting = |name: &str| format!("consumers.{section}.{name}");
+        let group = &consumer.group;
         rules.must(
             (1..=100).contains(&group.len()) && group.chars().all(topic_name),
             &setting("group"),
             group,
             "must be 1 to 100 letters, digits, dots, underscores or hyphens (dead-letter topics are named after it)",
         );
-        rules.positive(&setting("concurrency"), concurrency as i128);
-        rules.positive(&setting("batch_max"), batch_max as i128);
+        rules.must(
+            group != RELAY_GROUP,
+            &setting("group"),
+            group,
+            "must be another name: the relay's dead letters go by this one",
+        );
+        rules.positive(&setting("concurrency"), consumer.concurrency as i128);
+        rules.positive(&setting("batch_max"), consumer.batch_max as i128);
+        retries::check(section, consumer, rules);
     }
-    rules.must(
-        data_platform.retry_delays_ms.iter().all(|delay| *delay > 0),
-        "consumers.data_platform.retry_delays_ms",
-        &data_platform.retry_delays_ms,
-        "must hold delays of at least 1 ms",
-    );
 }
 
 /// The adapter's own settings, so that it can judge them before anything starts.

@@ -1,6 +1,7 @@
 //! The settings of what moves events: topics, consumers, outbox, the embedded log. See `config/default.toml`.
 //! Plain data, checked by `check`; `shop` turns it into the modules' own settings.
 
+use messaging::backoff::Backoff;
 use serde::Deserialize;
 
 #[derive(Clone, Debug, Deserialize)]
@@ -102,7 +103,19 @@ pub struct Consumers {
     pub analytics: Consumer,
     pub ranking: Consumer,
     pub coupon_issue: Consumer,
-    pub data_platform: TopicRetryingConsumer,
+    pub data_platform: Consumer,
+}
+
+impl Consumers {
+    /// Each consumer with the name of its section.
+    pub fn all(&self) -> [(&'static str, &Consumer); 4] {
+        [
+            ("analytics", &self.analytics),
+            ("ranking", &self.ranking),
+            ("coupon_issue", &self.coupon_issue),
+            ("data_platform", &self.data_platform),
+        ]
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -112,25 +125,43 @@ pub enum OffsetReset {
     Latest,
 }
 
-/// Retries in place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RetryMode {
+    InPlace,
+    Topics,
+}
+
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Consumer {
     pub group: String,
     pub concurrency: usize,
     pub batch_max: usize,
-    /// 0: for ever.
+    pub retry: RetryMode,
+    /// Deliveries in all; 0: for ever, in place only.
     pub attempts_max: u32,
+    pub retry_initial_ms: u64,
+    pub retry_factor: f64,
+    pub retry_max_ms: u64,
 }
 
-/// Retries through topics.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TopicRetryingConsumer {
-    pub group: String,
-    pub concurrency: usize,
-    pub batch_max: usize,
-    pub retry_delays_ms: Vec<u64>,
+impl Consumer {
+    pub fn retry_backoff(&self) -> Backoff {
+        Backoff {
+            initial_ms: self.retry_initial_ms,
+            multiplier: self.retry_factor,
+            max_ms: self.retry_max_ms,
+            ..Backoff::default()
+        }
+    }
+
+    /// Over topics: the waits before the second delivery and each that follows.
+    pub fn retry_delays_ms(&self) -> Vec<u64> {
+        let backoff = self.retry_backoff();
+        let waits = 1..self.attempts_max;
+        waits.map(|wait| backoff.ceiling_ms(wait)).collect()
+    }
 }
 
 #[derive(Clone, Debug, Deserialize)]

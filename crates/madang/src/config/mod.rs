@@ -7,6 +7,7 @@ mod features;
 mod layers;
 mod limits;
 mod messaging;
+mod retries;
 mod sections;
 mod show;
 

@@ -5,7 +5,7 @@ use messaging::backoff::Backoff;
 use messaging::consumer::{Retry, Settings};
 use messaging::log::Reset;
 
-use crate::config::{Config, OffsetReset};
+use crate::config::{Config, Consumer, OffsetReset, RetryMode};
 use crate::telemetry;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,55 +43,23 @@ impl Name {
 pub fn settings(config: &Config, name: Name) -> Settings {
     let all = &config.consumers;
     let topics = &config.topics;
-    let (topic, group, concurrency, batch_max) = match name {
-        Name::Analytics => {
-            let own = &all.analytics;
-            (
-                &topics.order_completed,
-                &own.group,
-                own.concurrency,
-                own.batch_max,
-            )
-        }
-        Name::Ranking => {
-            let own = &all.ranking;
-            (
-                &topics.product_ranking,
-                &own.group,
-                own.concurrency,
-                own.batch_max,
-            )
-        }
-        Name::CouponIssue => {
-            let own = &all.coupon_issue;
-            (
-                &topics.coupon_issue,
-                &own.group,
-                own.concurrency,
-                own.batch_max,
-            )
-        }
-        Name::DataPlatform => {
-            let own = &all.data_platform;
-            (
-                &topics.data_platform_transfer,
-                &own.group,
-                own.concurrency,
-                own.batch_max,
-            )
-        }
+    let (topic, own) = match name {
+        Name::Analytics => (&topics.order_completed, &all.analytics),
+        Name::Ranking => (&topics.product_ranking, &all.ranking),
+        Name::CouponIssue => (&topics.coupon_issue, &all.coupon_issue),
+        Name::DataPlatform => (&topics.data_platform_transfer, &all.data_platform),
     };
     Settings {
         name: name.as_str().to_owned(),
-        group: group.clone(),
+        group: own.group.clone(),
         topics: vec![topic.name.clone()],
-        concurrency,
-        batch_max,
+        concurrency: own.concurrency,
+        batch_max: own.batch_max,
         reset: match all.offset_reset {
             OffsetReset::Earliest => Reset::Earliest,
             OffsetReset::Latest => Reset::Latest,
         },
-        retry: retry(config, name),
+        retry: retry(own),
         backoff: Backoff {
             initial_ms: all.backoff_initial_ms,
             max_ms: all.backoff_max_ms,
@@ -105,19 +73,14 @@ pub fn settings(config: &Config, name: Name) -> Settings {
     }
 }
 
-fn retry(config: &Config, name: Name) -> Retry {
-    let all = &config.consumers;
-    let own = match name {
-        Name::Analytics => &all.analytics,
-        Name::Ranking => &all.ranking,
-        Name::CouponIssue => &all.coupon_issue,
-        Name::DataPlatform => {
-            return Retry::Topics {
-                delays_ms: all.data_platform.retry_delays_ms.clone(),
-            };
-        }
-    };
-    Retry::InPlace {
-        attempts_max: (own.attempts_max > 0).then_some(own.attempts_max),
+fn retry(own: &Consumer) -> Retry {
+    match own.retry {
+        RetryMode::InPlace => Retry::InPlace {
+            attempts_max: (own.attempts_max > 0).then_some(own.attempts_max),
+            backoff: own.retry_backoff(),
+        },
+        RetryMode::Topics => Retry::Topics {
+            delays_ms: own.retry_delays_ms(),
+        },
     }
 }

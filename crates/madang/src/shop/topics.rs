@@ -1,6 +1,7 @@
 //! The topics that the shop needs, from its settings: the four of the contract, and those that failed records go to.
 
 use messaging::consumer;
+use messaging::dead_letters::Place;
 use messaging::log::TopicSpec;
 use messaging::outbox::relay;
 
@@ -35,4 +36,19 @@ pub fn required(config: &Config) -> Vec<TopicSpec> {
         }
     }
     topics
+}
+
+/// Every dead-letter topic: of each group, and of the relay.
+pub fn dead_letter_places(config: &Config) -> Vec<Place> {
+    let mut places = Vec::new();
+    for (_, topic) in config.topics.all() {
+        for name in Name::ALL {
+            let settings = consumers::settings(config, name);
+            if settings.topics.contains(&topic.name) {
+                places.push(Place::of_group(&topic.name, &settings.group));
+            }
+        }
+        places.push(Place::of_relay(&topic.name));
+    }
+    places
 }

@@ -10,7 +10,7 @@ use testkit::ShopSettings;
 use crate::modes::{embedded, real};
 
 /// Runs a command with this on stdin; what it printed.
-fn feed(settings: &ShopSettings, arguments: &[&str], input: &str) -> Result<String> {
+pub fn feed(settings: &ShopSettings, arguments: &[&str], input: &str) -> Result<String> {
     let mut child = settings
         .command()
         .args(arguments)

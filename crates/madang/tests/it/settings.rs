@@ -11,7 +11,7 @@ use crate::modes::embedded;
 async fn no_arguments_explain_the_program() -> Result<()> {
     let said = embedded().run(&[]).await?.expect_success();
     for word in [
-        "serve", "token", "config", "topics", "produce", "consume", "--demo",
+        "serve", "token", "config", "topics", "produce", "consume", "dlt", "--demo",
     ] {
         assert!(said.stdout.contains(word), "{word} in {}", said.stdout);
     }
@@ -26,6 +26,9 @@ async fn wrong_usage_is_2() -> Result<()> {
         &["serve", "--role", "consumers=nobody"],
         &["token", "--sub", "0"],
         &["topics", "list", "--jsn"],
+        &["dlt", "list", "--since", "yesterday"],
+        &["dlt", "redrive", "--rate-per-second", "0"],
+        &["dlt", "show", "--id", "a-topic"],
         &["serve", "--config", "/nowhere/shop.toml"],
     ] {
         let said = embedded().run(arguments).await?;
@@ -167,6 +170,89 @@ async fn a_wrong_setting_stops_the_start_and_says_what_is_right() -> Result<()> 
         );
         assert_eq!(said.stderr.trim().lines().count(), 1, "{}", said.stderr);
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_way_of_retrying_that_cannot_be_gone_stops_the_start() -> Result<()> {
+    for (name, value, says) in [
+        (
+            "ANALYTICS__RETRY",
+            "aside",
+            "must be one of \"in-place\", \"topics\"",
+        ),
+        (
+            "ANALYTICS__RETRY",
+            "topics",
+            "setting consumers.analytics.attempts_max = 0: must be from 1 to 16 where consumers.analytics.retry is \"topics\"",
+        ),
+        (
+            "COUPON_ISSUE__RETRY",
+            "topics",
+            "coupons are issued in order",
+        ),
+        (
+            "DATA_PLATFORM__ATTEMPTS_MAX",
+            "5",
+            "gives the waits [1000, 10000, 60000, 60000] ms, which must differ",
+        ),
+        ("RANKING__RETRY_FACTOR", "0.5", "must be from 1 to 1000"),
+        ("RANKING__RETRY_INITIAL_MS", "0", "must be at least 1"),
+        (
+            "RANKING__RETRY_MAX_MS",
+            "100",
+            "must be at least consumers.ranking.retry_initial_ms, 200",
+        ),
+        ("RANKING__GROUP", "outbox", "must be another name"),
+    ] {
+        let said = refused(&format!("MADANG_CONSUMERS__{name}"), value).await?;
+        assert_eq!(said.code, 2, "{name}={value}: {}", said.stderr);
+        assert!(
+            said.stderr.contains(says),
+            "{name}={value}: {}",
+            said.stderr
+        );
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn each_consumer_retries_where_its_settings_say() -> Result<()> {
+    let settings = embedded()
+        .env("MADANG_CONSUMERS__ANALYTICS__RETRY", "topics")
+        .env("MADANG_CONSUMERS__ANALYTICS__ATTEMPTS_MAX", "4")
+        .env("MADANG_CONSUMERS__ANALYTICS__RETRY_FACTOR", "3")
+        .env("MADANG_CONSUMERS__DATA_PLATFORM__RETRY", "in-place");
+    let said = settings.run(&["topics", "create"]).await?.expect_success();
+    let of_group = |group: &str| {
+        let mut topics: Vec<&str> = said
+            .stdout
+            .lines()
+            .filter_map(|line| line.strip_prefix("created ")?.split_once(group))
+            .map(|(_, rest)| rest)
+            .collect();
+        topics.sort_unstable();
+        topics
+    };
+    assert_eq!(
+        of_group("analytics-group"),
+        [
+            "-dlt",
+            "-retry-0",
+            "-retry-1800",
+            "-retry-200",
+            "-retry-600"
+        ]
+    );
+    assert_eq!(of_group("data-platform-group"), ["-dlt", "-retry-0"]);
+    let said = settings.run(&["dlt", "list"]).await?.expect_success();
+    assert_eq!(said.stdout, "no dead letters\n");
+    let said = settings.run(&["dlt", "list", "--group", "nobody"]).await?;
+    assert!(
+        said.code == 1 && said.stderr.contains("analytics-group-dlt"),
+        "{}",
+        said.stderr
+    );
     Ok(())
 }
 

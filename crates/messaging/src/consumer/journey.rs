@@ -76,12 +76,30 @@ impl Journey {
         }
     }
 
-    /// Of a record on one of our retry topics. Somebody else's record there counts as fresh.
-    pub fn on_retry_topic(record: &Record) -> Self {
-        let fresh = Self::fresh(record);
+    /// Of a record on one of our retry topics, the redrive topic among them. Somebody else's record there counts as fresh; a dead
+    /// letter of ours that was copied there by any other tool is still the same record.
+    pub fn on_retry_topic(record: &Record, group: &str) -> Self {
+        let headers = &record.headers;
+        let known = first(headers, &ON_RETRY).or_else(|| {
+            let ours = headers.text(GROUP) == Some(group);
+            first(headers, &ON_DEAD_LETTER).filter(|_| ours)
+        });
+        match known {
+            Some(journey) => Self {
+                attempt: coming(headers).unwrap_or(1),
+                ..journey
+            },
+            None => Self::fresh(record),
+        }
+    }
+
+    /// Of a dead letter: as its group knew it, whatever has been done with it since.
+    pub fn of_dead_letter(record: &Record) -> Self {
+        let headers = &record.headers;
+        let known = first(headers, &ON_DEAD_LETTER).or_else(|| first(headers, &ON_RETRY));
         Self {
-            attempt: read_i32(record.headers.get(ATTEMPTS)).map_or(1, |n| n.max(1) as u32),
-            ..first(&record.headers, &ON_RETRY).unwrap_or(fresh)
+            attempt: coming(headers).map_or(1, |next| next.saturating_sub(1).max(1)),
+            ..known.unwrap_or_else(|| Self::fresh(record))
         }
     }
 
@@ -93,6 +111,26 @@ impl Journey {
             .filter(|journey| ours && is_source(&journey.origin.topic))
             .unwrap_or_else(|| Self::fresh(record))
     }
+}
+
+/// The number of the next delivery, at least 1.
+fn coming(headers: &Headers) -> Option<u32> {
+    let next = read_i32(headers.get(ATTEMPTS))?;
+    Some(u32::try_from(next).unwrap_or(1).max(1))
+}
+
+/// When a record on a retry topic is due, in milliseconds since the epoch, by its headers.
+pub(crate) fn due_ms(headers: &Headers) -> Option<i64> {
+    read_big_integer(headers.get(DUE_TIMESTAMP)?)
+}
+
+/// Kind and message of the failure that made it a dead letter.
+pub(crate) fn cause(headers: &Headers) -> (Option<&str>, Option<&str>) {
+    let names = &ON_DEAD_LETTER;
+    let kind = headers.text(names.cause_fqcn);
+    // Other producers name a wrapper in the one and leave out the other where there was no cause.
+    let kind = kind.or_else(|| headers.text(names.fqcn));
+    (kind, headers.text(names.message))
 }
 
 /// The first value of each original-* header; later ones were appended on later journeys.
@@ -160,25 +198,51 @@ pub(crate) fn dead_letter_headers(
 ) -> Headers {
     let mut headers = record.headers.clone();
     let names = &ON_DEAD_LETTER;
-    headers.append(names.topic, journey.origin.topic.clone());
-    headers.append(names.partition, be_i32(journey.origin.partition));
-    headers.append(names.offset, be_i64(journey.origin.offset));
-    headers.append(names.timestamp, be_i64(journey.timestamp_ms));
-    headers.append(names.timestamp_type, journey.timestamp_type.clone());
+    // A record that comes back again and again would grow by what it says already.
+    if !names_newest(&headers, journey) {
+        headers.append(names.topic, journey.origin.topic.clone());
+        headers.append(names.partition, be_i32(journey.origin.partition));
+        headers.append(names.offset, be_i64(journey.origin.offset));
+        headers.append(names.timestamp, be_i64(journey.timestamp_ms));
+        headers.append(names.timestamp_type, journey.timestamp_type.clone());
+    }
     if headers.text(GROUP) != Some(handing.group) {
         headers.append(GROUP, handing.group.to_owned());
     }
-    for name in [
-        ON_RETRY.fqcn,
-        ON_RETRY.cause_fqcn,
-        ON_RETRY.message,
-        ON_RETRY.stacktrace,
-    ] {
-        headers.remove(name);
-    }
+    remove_failure(&mut headers, &ON_RETRY);
     write_failure(&mut headers, names, record, handing);
     write_progress(&mut headers, journey, handing.attempt, now_ms);
     headers
+}
+
+/// Headers of a dead letter on its way back to its group: where it first lay, and the count of its deliveries goes on. Why it
+/// failed stays with the dead letter.
+pub(crate) fn redriven_headers(record: &Record, journey: &Journey, group: &str) -> Headers {
+    let mut headers = record.headers.clone();
+    replace_original(&mut headers, journey);
+    headers.replace(GROUP, group.to_owned());
+    remove_failure(&mut headers, &ON_DEAD_LETTER);
+    headers.replace(ATTEMPTS, be_i32(next_attempt(journey.attempt)));
+    headers.remove(DUE_TIMESTAMP);
+    headers
+}
+
+/// Headers of the record as it was before its own topic refused it.
+pub(crate) fn unrefused_headers(mut headers: Headers) -> Headers {
+    headers.remove(ON_DEAD_LETTER.topic);
+    remove_failure(&mut headers, &ON_DEAD_LETTER);
+    headers
+}
+
+fn remove_failure(headers: &mut Headers, names: &Names) {
+    for name in [
+        names.fqcn,
+        names.cause_fqcn,
+        names.message,
+        names.stacktrace,
+    ] {
+        headers.remove(name);
+    }
 }
 
 /// Headers of a record that its own topic refused, before it lay anywhere: it has a topic it was meant for, and no offset.
@@ -200,6 +264,19 @@ pub(crate) fn refused_headers(
     headers
 }
 
+fn names_newest(headers: &Headers, journey: &Journey) -> bool {
+    let names = &ON_DEAD_LETTER;
+    let Origin {
+        topic,
+        partition,
+        offset,
+    } = &journey.origin;
+    headers.text(names.topic) == Some(topic)
+        && headers.get(names.partition) == Some(&be_i32(*partition))
+        && headers.get(names.offset) == Some(&be_i64(*offset))
+        && headers.get(names.timestamp) == Some(&be_i64(journey.timestamp_ms))
+}
+
 fn replace_original(headers: &mut Headers, journey: &Journey) {
     let names = &ON_RETRY;
     headers.replace(names.topic, journey.origin.topic.clone());
@@ -210,10 +287,13 @@ fn replace_original(headers: &mut Headers, journey: &Journey) {
 }
 
 fn write_progress(headers: &mut Headers, journey: &Journey, attempt: u32, due_ms: i64) {
-    let coming = i32::try_from(attempt.saturating_add(1)).unwrap_or(i32::MAX);
-    headers.replace(ATTEMPTS, be_i32(coming));
+    headers.replace(ATTEMPTS, be_i32(next_attempt(attempt)));
     headers.replace(FIRST_TIMESTAMP, big_integer(journey.timestamp_ms));
     headers.replace(DUE_TIMESTAMP, big_integer(due_ms));
+}
+
+fn next_attempt(attempt: u32) -> i32 {
+    i32::try_from(attempt.saturating_add(1)).unwrap_or(i32::MAX)
 }
 
 fn write_failure(headers: &mut Headers, names: &Names, record: &Record, handing: &Handing<'_>) {
@@ -259,6 +339,15 @@ fn big_integer(value: i64) -> Bytes {
         start += 1;
     }
     Bytes::copy_from_slice(&bytes[start..])
+}
+
+/// As Java reads it; `None` when it has no byte or more than fit.
+fn read_big_integer(bytes: &Bytes) -> Option<i64> {
+    let first = *bytes.first()?;
+    let start = 8_usize.checked_sub(bytes.len())?;
+    let mut all = [if first & 0x80 == 0 { 0x00 } else { 0xff }; 8];
+    all[start..].copy_from_slice(bytes);
+    Some(i64::from_be_bytes(all))
 }
 
 #[cfg(test)]

@@ -44,8 +44,12 @@ fn big_integers_are_as_short_as_javas() {
         (1_700_000_000_000, vec![0x01, 0x8b, 0xcf, 0xe5, 0x68, 0x00]),
     ] {
         assert_eq!(big_integer(value), bytes, "{value}");
+        assert_eq!(read_big_integer(&big_integer(value)), Some(value));
     }
     assert_eq!(big_integer(i64::MIN).len(), 8);
+    for odd in [vec![], vec![0; 9]] {
+        assert_eq!(read_big_integer(&Bytes::from(odd)), None);
+    }
 }
 
 #[test]
@@ -59,7 +63,7 @@ fn a_dead_letter_names_its_first_place_though_it_came_over_retry_topics() {
     assert_eq!(headers.text(GROUP), Some("g"));
 
     let retried = record("a-g-retry-1", 900, headers);
-    let journey = Journey::on_retry_topic(&retried);
+    let journey = Journey::on_retry_topic(&retried, "g");
     assert_eq!(journey.origin, start.origin);
     assert_eq!(journey.attempt, 2);
 
@@ -102,6 +106,43 @@ fn a_record_sent_back_keeps_its_origin_and_the_newest_place_comes_last() {
 }
 
 #[test]
+fn what_is_redriven_is_the_same_record_and_its_count_goes_on() {
+    let failure = Failure::new("K", "m");
+    let source = record("a", 7, Headers::new());
+    let mut handing = handing(&failure);
+    handing.attempt = 3;
+    let mut headers = dead_letter_headers(&source, &Journey::fresh(&source), &handing, 1);
+    let size = headers.len();
+    for back in 1..=3_u32 {
+        let dead = record("a-g-dlt", i64::from(back), headers);
+        let journey = Journey::of_dead_letter(&dead);
+        assert_eq!(journey.attempt, 2 + back);
+        // Carried by hand it has lost what the command writes.
+        let copied = Journey::on_retry_topic(&record("a-g-retry-0", 1, dead.headers.clone()), "g");
+        let returned = record("a-g-retry-0", 1, redriven_headers(&dead, &journey, "g"));
+        assert_eq!(returned.headers.text("kafka_dlt-exception-message"), None);
+        let again = Journey::on_retry_topic(&returned, "g");
+        assert_eq!(again, copied);
+        assert_eq!((again.origin.offset, again.attempt), (7, 3 + back));
+        handing.attempt = again.attempt;
+        headers = dead_letter_headers(&returned, &again, &handing, 2);
+        assert_eq!(count(&headers, "kafka_dlt-original-offset"), 1);
+    }
+    // It has the five kafka_original-* more than the first dead letter, however often it came back.
+    assert_eq!(headers.len(), size + 5);
+}
+
+#[test]
+fn somebody_elses_record_on_the_redrive_topic_is_fresh() {
+    let failure = Failure::new("K", "m");
+    let source = record("a", 7, Headers::new());
+    let headers = dead_letter_headers(&source, &Journey::fresh(&source), &handing(&failure), 1);
+    let foreign = record("a-other-retry-0", 3, headers);
+    let journey = Journey::on_retry_topic(&foreign, "other");
+    assert_eq!(journey, Journey::fresh(&foreign));
+}
+
+#[test]
 fn headers_of_other_groups_say_nothing_about_us() {
     let failure = Failure::new("K", "m");
     let source = record("a", 7, Headers::new());
@@ -123,7 +164,7 @@ fn odd_lengths_are_as_good_as_absent() {
     headers.append("kafka_original-topic", "a");
     headers.append("kafka_original-partition", vec![1_u8]);
     headers.append(ATTEMPTS, vec![0xff_u8; 4]);
-    let journey = Journey::on_retry_topic(&record("a-g-retry-1", 3, headers));
+    let journey = Journey::on_retry_topic(&record("a-g-retry-1", 3, headers), "g");
     assert_eq!(journey.origin.topic, "a-g-retry-1");
     assert_eq!(journey.attempt, 1);
 }

@@ -22,15 +22,23 @@ pub struct Lag {
 pub async fn lag(log: &dyn EventLog, settings: &Settings) -> Result<Vec<Lag>, Error> {
     let mut lags = Vec::new();
     for topic in consumed_topics(settings) {
+        let is_source = settings.topics.contains(&topic);
+        let all_marks = match log.watermarks(&topic).await {
+            Ok(marks) => marks,
+            // One that was added by newer settings holds nothing before somebody serves with them.
+            Err(Error::UnknownTopic(_)) if !is_source => continue,
+            Err(error) => return Err(error),
+        };
         let committed = log.committed(&settings.group, &topic).await?;
-        for marks in log.watermarks(&topic).await? {
+        for marks in all_marks {
             let at = committed
                 .iter()
                 .find(|(partition, _)| *partition == marks.partition)
                 .and_then(|(_, offset)| *offset);
             let start = at.unwrap_or(match settings.reset {
-                Reset::Earliest => marks.low,
-                Reset::Latest => marks.high,
+                Reset::Latest if is_source => marks.high,
+                // The group's own topics are read from their first record always.
+                Reset::Earliest | Reset::Latest => marks.low,
             });
             lags.push(Lag {
                 topic: topic.clone(),

@@ -23,9 +23,16 @@ impl Worker {
         journey_of(record, &self.station, &self.shared)
     }
 
-    pub(super) fn to_retry(&self, at: usize, next: Next, failure: &Failure) -> Leaving {
+    /// It is due there after `wait_ms`.
+    pub(super) fn to_retry(
+        &self,
+        at: usize,
+        next: Next,
+        failure: &Failure,
+        wait_ms: u64,
+    ) -> Leaving {
         let event = &self.events[at];
-        let due_ms = now_ms().saturating_add(i64::try_from(next.delay_ms).unwrap_or(i64::MAX));
+        let due_ms = now_ms().saturating_add(i64::try_from(wait_ms).unwrap_or(i64::MAX));
         let handing = self.handing(event, failure);
         let headers = journey::retry_headers(
             &event.record,

@@ -22,7 +22,7 @@ use crate::record::Record;
 
 pub use lag::{Lag, lag};
 pub(crate) use route::with_headroom;
-pub use route::{consumed_topics, dead_letter_topic, required_topics, retry_topic};
+pub use route::{consumed_topics, dead_letter_topic, redrive_topic, required_topics, retry_topic};
 pub use runtime::Runtime;
 pub use settings::{Retry, Settings};
 

@@ -1,4 +1,4 @@
-//! The way of a record that fails: from its source topic over the retry topics to the dead-letter topic.
+//! The way of a record that fails: from its source topic over the retry topics to the dead-letter topic, and back by the redrive topic.
 //! Names and steps only, nothing is published here.
 //! The runtime asks it for the next step, the binary for the topics to create.
 
@@ -11,10 +11,20 @@ use crate::log::TopicSpec;
 pub const HEADROOM_BYTES: i64 = 64 * 1024;
 /// Kafka's own `max.message.bytes`.
 const DEFAULT_MESSAGE_BYTES: i64 = 1_048_588;
+/// The share of a delay that chance may take off it.
+const JITTER: f64 = 0.2;
+/// Kafka deletes whole segments, which by its defaults span up to a week: a dead letter may be kept that much longer than its topic says.
+const REDRIVEN_LONGER_MS: i64 = 14 * 24 * 3_600_000;
 
 #[must_use]
 pub fn retry_topic(source: &str, group: &str, delay_ms: u64) -> String {
     format!("{source}-{group}-retry-{delay_ms}")
+}
+
+/// Where dead letters of the group come back to: a retry topic without a delay, which it alone reads.
+#[must_use]
+pub fn redrive_topic(source: &str, group: &str) -> String {
+    retry_topic(source, group, 0)
 }
 
 #[must_use]
@@ -22,15 +32,22 @@ pub fn dead_letter_topic(source: &str, group: &str) -> String {
     format!("{source}-{group}-dlt")
 }
 
-/// The retry and dead-letter topics that the consumer needs beside this source.
+/// The retry, dead-letter and redrive topics that the consumer needs beside this source.
 #[must_use]
 pub fn required_topics(settings: &Settings, source: &TopicSpec) -> Vec<TopicSpec> {
-    delays(&settings.retry)
+    let mut topics: Vec<TopicSpec> = delays(&settings.retry)
         .into_iter()
         .map(|delay| retry_topic(&source.name, &settings.group, delay))
         .chain([dead_letter_topic(&source.name, &settings.group)])
         .map(|name| with_headroom(source, name))
-        .collect()
+        .collect();
+    let mut redriven = with_headroom(source, redrive_topic(&source.name, &settings.group));
+    // What lies here says which dead letters have come back: it must outlive them.
+    redriven.retention_ms = redriven
+        .retention_ms
+        .map(|ms| ms.saturating_add(REDRIVEN_LONGER_MS));
+    topics.push(redriven);
+    topics
 }
 
 /// A topic shaped like its source that takes the same records with headers added.
@@ -43,7 +60,7 @@ pub(crate) fn with_headroom(source: &TopicSpec, name: String) -> TopicSpec {
     }
 }
 
-/// Every topic that the consumer reads: sources, then their retry topics.
+/// Every topic that the consumer reads: sources, then of each its retry topics and its redrive topic.
 #[must_use]
 pub fn consumed_topics(settings: &Settings) -> Vec<String> {
     let mut topics = settings.topics.clone();
@@ -51,6 +68,7 @@ pub fn consumed_topics(settings: &Settings) -> Vec<String> {
         for delay in delays(&settings.retry) {
             topics.push(retry_topic(source, &settings.group, delay));
         }
+        topics.push(redrive_topic(source, &settings.group));
     }
     topics
 }
@@ -60,6 +78,8 @@ fn delays(retry: &Retry) -> Vec<u64> {
         Retry::InPlace { .. } => Vec::new(),
         Retry::Topics { delays_ms } => {
             let mut delays = delays_ms.clone();
+            // Without a delay it would be the redrive topic.
+            delays.retain(|delay| *delay > 0);
             delays.sort_unstable();
             delays.dedup();
             delays
@@ -71,15 +91,17 @@ fn delays(retry: &Retry) -> Vec<u64> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Station {
     pub source: String,
-    /// 0 at the source, n at the nth retry topic.
+    /// 0 at the source and on the redrive topic, n at the nth retry topic.
     pub step: usize,
+    pub redriven: bool,
     /// A record here is due this long after it was written.
     pub delay_ms: u64,
 }
 
 impl Station {
+    /// A record has come here from elsewhere, and its headers say from where.
     pub fn is_retry(&self) -> bool {
-        self.step > 0
+        self.step > 0 || self.redriven
     }
 }
 
@@ -88,6 +110,18 @@ impl Station {
 pub(super) struct Next {
     pub topic: String,
     pub delay_ms: u64,
+}
+
+impl Next {
+    /// How long the record at this place of a batch of so many waits there: at most the topic's delay, at least what the other side
+    /// asked for, and between them by chance. It grows with the place, for a topic keeps its order: what failed together
+    /// comes back spread out.
+    pub fn wait_ms(&self, after_ms: Option<u64>, at: usize, count: usize) -> u64 {
+        let share = ((at as f64 + fastrand::f64()) / count.max(1) as f64).min(1.0);
+        let taken = self.delay_ms as f64 * JITTER * (1.0 - share);
+        let spread = self.delay_ms.saturating_sub(taken as u64);
+        spread.max(after_ms.unwrap_or(0)).min(self.delay_ms)
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -110,10 +144,18 @@ impl Routes {
                 let station = Station {
                     source: source.clone(),
                     step,
+                    redriven: false,
                     delay_ms: *delay_ms,
                 };
                 stations.insert(topic, station);
             }
+            let redriven = Station {
+                source: source.clone(),
+                step: 0,
+                redriven: true,
+                delay_ms: 0,
+            };
+            stations.insert(redrive_topic(source, &settings.group), redriven);
         }
         Self {
             group: settings.group.clone(),
@@ -130,6 +172,7 @@ impl Routes {
             .unwrap_or_else(|| Station {
                 source: topic.to_owned(),
                 step: 0,
+                redriven: false,
                 delay_ms: 0,
             })
     }
@@ -200,6 +243,20 @@ mod tests {
     }
 
     #[test]
+    fn what_fails_together_comes_back_spread_out() {
+        let next = Next {
+            topic: "t".into(),
+            delay_ms: 10_000,
+        };
+        let waits: Vec<u64> = (0..100).map(|at| next.wait_ms(None, at, 100)).collect();
+        assert!(waits.is_sorted());
+        assert!(waits.iter().all(|wait| (8_000..=10_000).contains(wait)));
+        assert!(waits[99] - waits[0] > 1_900, "{waits:?}");
+        assert_eq!(next.wait_ms(Some(60_000), 0, 100), 10_000);
+        assert!(next.wait_ms(Some(9_500), 0, 100) >= 9_500);
+    }
+
+    #[test]
     fn topics_to_create_take_the_sources_shape_and_some_headroom() {
         let source = TopicSpec {
             name: "a".into(),
@@ -210,12 +267,29 @@ mod tests {
         };
         let topics = required_topics(&settings(vec![1_000]), &source);
         let names: Vec<&str> = topics.iter().map(|topic| topic.name.as_str()).collect();
-        assert_eq!(names, ["a-g-retry-1000", "a-g-dlt"]);
+        assert_eq!(names, ["a-g-retry-1000", "a-g-dlt", "a-g-retry-0"]);
+        assert_eq!(topics[1].retention_ms, Some(5));
+        assert_eq!(topics[2].retention_ms, Some(5 + REDRIVEN_LONGER_MS));
         for topic in &topics {
             assert_eq!(topic.partitions, 3);
             assert_eq!(topic.max_message_bytes, Some(1_000 + HEADROOM_BYTES));
         }
         let names = consumed_topics(&settings(vec![1_000]));
-        assert_eq!(names, ["a", "a-g-retry-1000"]);
+        assert_eq!(names, ["a", "a-g-retry-1000", "a-g-retry-0"]);
+    }
+
+    #[test]
+    fn what_comes_back_walks_the_whole_way_again() {
+        for delays_ms in [vec![], vec![0, 1_000]] {
+            let routes = Routes::new(&settings(delays_ms));
+            let back = routes.station("a-g-retry-0");
+            assert!(back.is_retry() && !routes.is_source("a-g-retry-0"));
+            assert_eq!(back.delay_ms, 0);
+            assert_eq!(
+                routes.next(&back, None),
+                routes.next(&routes.station("a"), None)
+            );
+            assert_eq!(routes.dead_letter(&back), "a-g-dlt");
+        }
     }
 }

@@ -73,11 +73,18 @@ impl Runtime {
 
     fn subscription(&self) -> Subscription {
         let settings = &self.shared.settings;
+        let topics = consumed_topics(settings);
+        let own_topics = topics
+            .iter()
+            .filter(|topic| !settings.topics.contains(topic))
+            .cloned()
+            .collect();
         Subscription {
             group: settings.group.clone(),
-            topics: consumed_topics(settings),
+            topics,
             batch_max: settings.batch_max,
             reset: settings.reset,
+            own_topics,
         }
     }
 }

@@ -19,9 +19,10 @@ pub struct Settings {
     /// A partition's batches begin at least this far apart, unless the last one was full: under load small batches cost
     /// more than they bring. The first batch after a pause waits for nothing. 0: never wait.
     pub batch_interval_ms: u64,
+    /// Of source topics: where a group without a committed offset starts. Its own topics are read from their first record always.
     pub reset: Reset,
     pub retry: Retry,
-    /// Waits of everything that is tried again in place: records, batches, publishing, joining the group.
+    /// Waits of what is tried again as a whole: batches, publishing, joining the group.
     pub backoff: Backoff,
     /// A handler's `after_ms` counts up to this.
     pub after_max_ms: u64,
@@ -36,18 +37,31 @@ pub struct Settings {
 }
 
 /// What becomes of a record whose handler asked for a retry.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Retry {
     /// The record is held at the head of its partition: order is kept, the partition waits.
     InPlace {
         /// Deliveries after which the record is dead; `None`: it is tried for ever.
         attempts_max: Option<u32>,
+        /// Waits between them.
+        backoff: Backoff,
     },
     /// The record moves to `<topic>-<group>-retry-<delay>` and on to the next: the partition goes on, order is given up.
     Topics {
-        /// Delay of each retry topic; used in ascending order, repeated ones once.
+        /// Delay of each retry topic, at least 1; used in ascending order, repeated ones once.
         delays_ms: Vec<u64>,
     },
+}
+
+impl Retry {
+    /// In place with the usual waits.
+    #[must_use]
+    pub fn in_place(attempts_max: Option<u32>) -> Self {
+        Self::InPlace {
+            attempts_max,
+            backoff: Backoff::default(),
+        }
+    }
 }
 
 impl Default for Settings {
@@ -60,7 +74,7 @@ impl Default for Settings {
             batch_max: 500,
             batch_interval_ms: 50,
             reset: Reset::Earliest,
-            retry: Retry::InPlace { attempts_max: None },
+            retry: Retry::in_place(None),
             backoff: Backoff::default(),
             after_max_ms: 300_000,
             drain_ms: 5_000,

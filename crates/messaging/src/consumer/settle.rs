@@ -16,7 +16,11 @@ pub(super) enum Step {
         after_ms: Option<u64>,
     },
     /// To the next retry topic; settled once it is durable there.
-    Retry { next: Next, failure: Failure },
+    Retry {
+        next: Next,
+        failure: Failure,
+        after_ms: Option<u64>,
+    },
     /// To the dead-letter topic; settled once it is durable there.
     Dead { failure: Failure },
 }
@@ -35,7 +39,7 @@ pub(super) fn step(
         Outcome::Retry { failure, after_ms } => (failure, after_ms),
     };
     match retry {
-        Retry::InPlace { attempts_max } => {
+        Retry::InPlace { attempts_max, .. } => {
             if attempts_max.is_some_and(|max| refusals >= max) {
                 Step::Dead { failure }
             } else {
@@ -43,7 +47,11 @@ pub(super) fn step(
             }
         }
         Retry::Topics { .. } => match routes.next(station, after_ms) {
-            Some(next) => Step::Retry { next, failure },
+            Some(next) => Step::Retry {
+                next,
+                failure,
+                after_ms,
+            },
             None => Step::Dead { failure },
         },
     }
@@ -75,9 +83,7 @@ mod tests {
     fn in_place_holds_until_its_last_attempt() {
         let (_, routes) = routes(vec![]);
         let station = routes.station("a");
-        let retry = Retry::InPlace {
-            attempts_max: Some(3),
-        };
+        let retry = Retry::in_place(Some(3));
         let of = |refusals| {
             step(
                 Outcome::retry(failure()),
@@ -90,7 +96,7 @@ mod tests {
         assert!(matches!(of(1), Step::Hold { .. }));
         assert!(matches!(of(2), Step::Hold { .. }));
         assert!(matches!(of(3), Step::Dead { .. }));
-        let endless = Retry::InPlace { attempts_max: None };
+        let endless = Retry::in_place(None);
         let late = step(
             Outcome::retry(failure()),
             u32::MAX,

@@ -14,12 +14,13 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use super::bisect::Parts;
-use super::journey::Journey;
+use super::journey::{Journey, due_ms};
 use super::route::{Routes, Station};
-use super::settings::Settings;
+use super::settings::{Retry, Settings};
 use super::settle::{Step, step};
 use super::spans::spans;
 use super::{Event, Failure, Handler, Outcome, Verdict, meters};
+use crate::backoff::Backoff;
 use crate::envelope::Identity;
 use crate::log::EventLog;
 use crate::record::{Record, TopicPartition};
@@ -209,7 +210,14 @@ impl Worker {
                     let (_, longest) = held.get_or_insert((failure, None));
                     *longest = (*longest).max(after_ms);
                 }
-                Step::Retry { next, failure } => leaving.push(self.to_retry(at, next, &failure)),
+                Step::Retry {
+                    next,
+                    failure,
+                    after_ms,
+                } => {
+                    let wait_ms = next.wait_ms(after_ms, at, count);
+                    leaving.push(self.to_retry(at, next, &failure, wait_ms));
+                }
                 Step::Dead { failure } => leaving.push(self.to_dead_letter(at, &failure)),
             }
         }
@@ -225,7 +233,11 @@ impl Worker {
             Some((failure, after_ms)) if published => {
                 let again = count - settled[..count].iter().filter(|settled| **settled).count();
                 meters::retries(&self.shared.settings.name, "record", again as u64);
-                self.hold(&failure, after_ms, again).await
+                let backoff = match &self.shared.settings.retry {
+                    Retry::InPlace { backoff, .. } => backoff.clone(),
+                    Retry::Topics { .. } => self.shared.settings.backoff.clone(),
+                };
+                self.hold(&failure, &backoff, after_ms, again).await
             }
             _ => published,
         }
@@ -234,15 +246,22 @@ impl Worker {
     async fn hold_batch(&mut self, failure: &Failure, count: usize) -> bool {
         meters::records(&self.shared.settings.name, "retry", count as u64);
         meters::retries(&self.shared.settings.name, "batch", 1);
-        self.hold(failure, None, count).await
+        let backoff = self.shared.settings.backoff.clone();
+        self.hold(failure, &backoff, None, count).await
     }
 
     /// Waits before the first `count` events are handed over again; false when stopped meanwhile.
-    async fn hold(&mut self, failure: &Failure, after_ms: Option<u64>, count: usize) -> bool {
+    async fn hold(
+        &mut self,
+        failure: &Failure,
+        backoff: &Backoff,
+        after_ms: Option<u64>,
+        count: usize,
+    ) -> bool {
         let settings = &self.shared.settings;
         self.failures = self.failures.saturating_add(1);
         let wished = Duration::from_millis(after_ms.unwrap_or(0).min(settings.after_max_ms));
-        let wait = settings.backoff.delay(self.failures).max(wished);
+        let wait = backoff.delay(self.failures).max(wished);
         if self.failures == 1 {
             tracing::warn!(
                 consumer = settings.name, partition = %self.partition, records = count,
@@ -302,7 +321,7 @@ fn retain_open<T>(items: &mut Vec<T>, settled: &[bool]) {
 
 pub(super) fn journey_of(record: &Record, station: &Station, shared: &Shared) -> Journey {
     if station.is_retry() {
-        Journey::on_retry_topic(record)
+        Journey::on_retry_topic(record, &shared.settings.group)
     } else {
         let routes = &shared.routes;
         Journey::on_source(record, &shared.settings.group, |topic| {
@@ -321,11 +340,16 @@ fn event(record: Record, station: &Station, shared: &Shared) -> Event {
     }
 }
 
-/// Due = min(written, received) + delay: a clock that runs ahead cannot hold a record for ever.
+/// Due = min(written, received) + delay at the latest: a clock that runs ahead cannot hold a record for ever. Where its header
+/// names an earlier time since then, that one.
 fn wait_until_due(record: &Record, station: &Station, received_ms: i64) -> Duration {
-    let behind = received_ms.saturating_sub(record.timestamp_ms.min(received_ms));
-    let behind = u64::try_from(behind).unwrap_or(0);
-    Duration::from_millis(station.delay_ms.saturating_sub(behind))
+    let from_ms = record.timestamp_ms.min(received_ms);
+    let delay_ms = i64::try_from(station.delay_ms).unwrap_or(i64::MAX);
+    let latest_ms = from_ms.saturating_add(delay_ms);
+    let due_ms = due_ms(&record.headers)
+        .unwrap_or(latest_ms)
+        .clamp(from_ms, latest_ms);
+    Duration::from_millis(u64::try_from(due_ms.saturating_sub(received_ms)).unwrap_or(0))
 }
 
 fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {

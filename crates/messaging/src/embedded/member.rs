@@ -142,7 +142,7 @@ impl Member {
             let Some(row) = rows.get(at) else { continue };
             let position = match (
                 committed.get(at).copied().flatten(),
-                self.subscription.reset,
+                self.subscription.reset_of(&at.topic),
             ) {
                 (Some(offset), _) => offset,
                 (None, Reset::Earliest) => row.low,

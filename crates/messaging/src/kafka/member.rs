@@ -46,8 +46,7 @@ pub fn join(settings: &Settings, subscription: &Subscription) -> Result<Member, 
     let bell = Bell::default();
     let request = Duration::from_millis(settings.request_timeout_ms);
     let context = Context::new(
-        &subscription.group,
-        subscription.reset,
+        subscription,
         Duration::from_millis(settings.revoke_drain_ms),
         request,
         tell,

@@ -304,7 +304,7 @@ mod tests {
     use crate::kafka::Settings;
     use crate::kafka::bell::Bell;
     use crate::kafka::rebalance::{self, Context};
-    use crate::log::Reset;
+    use crate::log::{Reset, Subscription};
 
     use super::*;
 
@@ -316,7 +316,14 @@ mod tests {
         };
         let (tell, _deliveries) = tokio::sync::mpsc::unbounded_channel();
         let none = Duration::ZERO;
-        let context = Context::new("group", Reset::Earliest, none, none, tell, Bell::default());
+        let subscription = Subscription {
+            group: "group".into(),
+            topics: Vec::new(),
+            batch_max: 1,
+            reset: Reset::Earliest,
+            own_topics: Vec::new(),
+        };
+        let context = Context::new(&subscription, none, none, tell, Bell::default());
         let consumer = rebalance::create(&settings.plain(), context).expect("right settings");
         let queue = consumer.split_partition_queue("topic", 0).expect("a queue");
         let (command, commands) = std::sync::mpsc::channel();

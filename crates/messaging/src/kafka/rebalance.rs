@@ -18,7 +18,7 @@ use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset, TopicPartitionList};
 use tokio::sync::mpsc::UnboundedSender;
 
-use crate::log::{Delivery, Error, Reset, Revocation};
+use crate::log::{Delivery, Error, Reset, Revocation, Subscription};
 use crate::record::TopicPartition;
 
 use super::bell::Bell;
@@ -49,7 +49,7 @@ pub struct Context {
     /// What this member may commit for.
     pub owned: Mutex<HashSet<TopicPartition>>,
     pub leaving: AtomicBool,
-    pub reset: Reset,
+    pub subscription: Subscription,
     pub drain: Duration,
     pub request: Duration,
     /// Each with the ticket of its batch; of no meaning with what is none.
@@ -63,19 +63,18 @@ pub struct Context {
 impl Context {
     #[must_use]
     pub fn new(
-        group: &str,
-        reset: Reset,
+        subscription: &Subscription,
         drain: Duration,
         request: Duration,
         deliveries: UnboundedSender<Result<(Delivery, Ticket), Error>>,
         bell: Bell,
     ) -> Self {
         Self {
-            reporter: Reporter::new(format!("member of {group}")),
+            reporter: Reporter::new(format!("member of {}", subscription.group)),
             bell,
             owned: Mutex::default(),
             leaving: AtomicBool::new(false),
-            reset,
+            subscription: subscription.clone(),
             drain,
             request,
             deliveries,
@@ -151,13 +150,13 @@ impl Context {
             attempt += 1;
             std::thread::park_timeout(OFFSET_PAUSE);
         };
-        let first = match self.reset {
-            Reset::Earliest => Offset::Beginning,
-            Reset::Latest => Offset::End,
-        };
         for mut element in offsets.elements() {
             element.error()?;
             if !matches!(element.offset(), Offset::Offset(_)) {
+                let first = match self.subscription.reset_of(element.topic()) {
+                    Reset::Earliest => Offset::Beginning,
+                    Reset::Latest => Offset::End,
+                };
                 element.set_offset(first)?;
             }
         }

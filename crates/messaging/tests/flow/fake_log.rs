@@ -50,10 +50,8 @@ impl FakeLog {
     }
 
     pub fn create(&self, topic: &str) {
-        self.state
-            .lock()
-            .topics
-            .insert(topic.to_owned(), vec![Vec::new()]);
+        let empty = vec![Vec::new()];
+        self.state.lock().topics.insert(topic.to_owned(), empty);
     }
 
     /// Writes records whose values are `0`, `1`, ... to one partition.
@@ -340,12 +338,15 @@ impl EventLog for Handle {
 
     async fn read(
         &self,
-        _: &TopicPartition,
-        _: i64,
-        _: usize,
+        at: &TopicPartition,
+        from: i64,
+        max: usize,
         _: u64,
     ) -> Result<Vec<Record>, Error> {
-        Ok(Vec::new())
+        let mut records = self.0.records(&at.topic);
+        records.retain(|record| record.partition == at.partition && record.offset >= from);
+        records.truncate(max);
+        Ok(records)
     }
 
     async fn topics(&self) -> Result<Vec<TopicInfo>, Error> {

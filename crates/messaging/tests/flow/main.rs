@@ -6,6 +6,7 @@ mod fake_log;
 mod fake_store;
 mod random;
 mod rebalancing;
+mod redriving;
 mod relaying;
 mod retrying;
 mod shop;

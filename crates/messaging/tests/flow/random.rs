@@ -77,7 +77,7 @@ proptest! {
             let world = Arc::new(Mutex::new(World { scripts, moods, done: BTreeSet::new() }));
             let retry = match topics {
                 true => Retry::Topics { delays_ms: vec![1_000, 5_000] },
-                false => Retry::InPlace { attempts_max: Some(4) },
+                false => Retry::in_place(Some(4)),
             };
             let shop = Shop::open(&log, Settings { retry, ..settings() }, {
                 let world = Arc::clone(&world);

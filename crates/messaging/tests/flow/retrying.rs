@@ -69,9 +69,7 @@ async fn in_place_the_last_attempt_ends_in_a_dead_letter() {
     log.fill("a", 0, 10);
     let attempts = Arc::new(Mutex::new(Vec::new()));
     let limits = Settings {
-        retry: Retry::InPlace {
-            attempts_max: Some(3),
-        },
+        retry: Retry::in_place(Some(3)),
         ..settings()
     };
     let shop = Shop::open(&log, limits, {

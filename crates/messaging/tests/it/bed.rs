@@ -104,6 +104,7 @@ impl Bed {
             topics: vec![topic.to_owned()],
             batch_max: 100,
             reset: Reset::Earliest,
+            own_topics: Vec::new(),
         };
         change(&mut subscription);
         let membership = self.log.join(subscription).await.expect("a member");

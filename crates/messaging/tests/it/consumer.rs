@@ -10,7 +10,8 @@ use messaging::backoff::Backoff;
 use messaging::consumer::{
     self, Event, Failure, Handler, Outcome, Retry, Runtime, Settings, Verdict, required_topics,
 };
-use messaging::log::Error;
+use messaging::dead_letters::{Options, Pages, Place, Redriven, Story, redrive};
+use messaging::log::{Error, Reset};
 use messaging::record::TopicPartition;
 use parking_lot::Mutex;
 use tokio::task::JoinHandle;
@@ -200,6 +201,58 @@ async fn members_come_and_go_and_nothing_is_missed(bed: Bed) {
     assert_eq!(stage.dead().await, 6);
 }
 
+/// What was sent back while nobody consumed is not new to a group that only wants what is new.
+async fn a_group_that_starts_at_the_end_still_takes_what_was_sent_back(bed: Bed) {
+    let mut stage = Stage::new(bed).await;
+    stage.settings.reset = Reset::Latest;
+    stage.write(0, 10).await;
+    let place = Place::of_group(stage.topic(), &stage.settings.group);
+    let sent_back = (0..3).map(|n| at(&place.destination, n, &format!("back-{n}")));
+    stage.bed.publish(sent_back.collect()).await;
+    let lags = consumer::lag(stage.bed.log.as_ref(), &stage.settings).await;
+    let behind: u64 = lags.unwrap().iter().map(|lag| lag.records).sum();
+    assert_eq!(behind, 3);
+    let running = stage.consume();
+    stage.caught_up().await;
+    stop(running).await;
+    let done: Vec<String> = stage.counter.done.lock().keys().cloned().collect();
+    assert_eq!(done, ["back-0", "back-1", "back-2"]);
+}
+
+/// The dead come back over the log that they lie on, and their count goes on.
+async fn the_dead_are_redriven(bed: Bed) {
+    let stage = Stage::new(bed).await;
+    stage.write(0, 300).await;
+    let running = stage.consume();
+    stage.caught_up().await;
+    assert_eq!(stage.dead().await, 3);
+    let place = Place::of_group(stage.topic(), &stage.settings.group);
+    let options = Options {
+        rate_per_second: 1_000,
+        limit: None,
+        again: false,
+        dry_run: false,
+    };
+    let mut progress = Redriven::default();
+    let cancel = CancellationToken::new();
+    let log = stage.bed.log.as_ref();
+    redrive(log, &place, &options, |_| true, &cancel, &mut progress)
+        .await
+        .unwrap();
+    assert_eq!((progress.sent, progress.sent_before), (3, 0));
+    stage.caught_up().await;
+    assert_eq!(stage.dead().await, 6);
+    let mut pages = Pages::open(log, &place.topic).await.unwrap();
+    let mut deliveries = Vec::new();
+    while let Some(page) = pages.next().await.unwrap() {
+        deliveries.extend(page.iter().map(|record| Story::of(record).deliveries));
+    }
+    deliveries.sort_unstable();
+    assert_eq!(deliveries, [1, 1, 1, 2, 2, 2]);
+    stop(running).await;
+    stage.check(300, 1..=1);
+}
+
 macro_rules! on_both {
     ($($name:ident),* $(,)?) => {
         mod embedded {
@@ -225,4 +278,6 @@ on_both!(
     retries_and_dead_letters_travel,
     a_clean_stop_leaves_nothing_to_be_delivered_again,
     members_come_and_go_and_nothing_is_missed,
+    a_group_that_starts_at_the_end_still_takes_what_was_sent_back,
+    the_dead_are_redriven,
 );

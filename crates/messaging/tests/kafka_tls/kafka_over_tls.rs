@@ -229,6 +229,7 @@ async fn carries(settings: Settings) {
         topics: vec![topic.clone()],
         batch_max: 100,
         reset: Reset::Earliest,
+        own_topics: Vec::new(),
     };
     let mut member = log.join(subscription).await.expect("a member");
     let mut seen = Vec::new();

@@ -9,6 +9,7 @@ mod callers;
 mod catalogue;
 mod coupons;
 mod crash;
+mod dead_letters;
 mod flash_sale;
 mod foreign;
 mod orders;
