@@ -140,7 +140,7 @@ mod tests {
     #[test]
     fn reads_brokers_and_partitions() {
         let mut answer = Vec::new();
-        let mut ints = |ints: &[i32], answer: &mut Vec<u8>| {
+        let ints = |ints: &[i32], answer: &mut Vec<u8>| {
             for int in ints {
                 answer.extend(int.to_be_bytes());
             }
