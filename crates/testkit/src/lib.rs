@@ -22,6 +22,7 @@ mod leftovers;
 mod port;
 mod process;
 pub mod programs;
+mod proxy;
 mod services;
 pub mod shared;
 #[cfg(feature = "http")]
@@ -33,8 +34,9 @@ pub use eventually::eventually;
 pub use folder::Folder;
 pub use port::free_port;
 pub use process::Process;
+pub use proxy::{Catch, Faults, Proxy, Trap};
 #[cfg(feature = "tls")]
 pub use services::{Door, PASSWORD, SecuredKafka, USER};
-pub use services::{Kafka, MariaDb, Redis, Services, Which, jars};
+pub use services::{Kafka, KafkaCluster, MariaDb, Redis, Services, Which, jars};
 #[cfg(feature = "http")]
 pub use shop::{Finished, ShopProcess, ShopSettings};

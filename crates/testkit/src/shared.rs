@@ -60,6 +60,21 @@ pub async fn redis() -> Option<Redis> {
     }
 }
 
+/// A service of the caller's own, to be stopped and killed at will, such as `own("Kafka", Kafka::start())`. `None`: the test
+/// cannot run.
+pub async fn own<T>(name: &str, start: impl Future<Output = Result<T>>) -> Option<T> {
+    if switched_off(name) {
+        return None;
+    }
+    match start.await {
+        Ok(service) => Some(service),
+        Err(error) => {
+            not_run(&format!("{name}: {error:#}"));
+            None
+        }
+    }
+}
+
 async fn had<T>(
     name: &str,
     shared: &'static OnceCell<Result<T>>,

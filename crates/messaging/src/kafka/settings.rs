@@ -67,7 +67,7 @@ impl Default for Settings {
             queue_max_kib: 256 * 1024,
             compression: "lz4".to_owned(),
             assignor: "range".to_owned(),
-            session_timeout_ms: 45_000,
+            session_timeout_ms: 20_000,
             revoke_drain_ms: 5_000,
             leave_timeout_ms: 5_000,
             fetch_bytes_max: 8 * 1024 * 1024,

@@ -23,7 +23,10 @@ pub enum Error {
     CalledOff(String),
     #[error("{0}")]
     Setting(String),
-    /// Anything else: a defect in a statement, a value that does not decode, a full disk.
+    /// No room on the database's disk: the transaction is refused as a whole, and may be tried again once there is room.
+    #[error("no room on the database's disk: {0}")]
+    Full(String),
+    /// Anything else: a defect in a statement, a value that does not decode.
     #[error("database error: {0}")]
     Other(String),
 }
@@ -72,6 +75,7 @@ fn of_sqlx(error: &sqlx::Error) -> Error {
             let code = database.code().and_then(|c| c.parse::<i32>().ok());
             match code.map(|c| c & 0xff) {
                 Some(5 | 6) => Error::Conflict(text),
+                Some(13) => Error::Full(text),
                 _ => Error::Other(text),
             }
         }
@@ -91,6 +95,8 @@ fn of_mysql_number(number: u16, text: String) -> Error {
     match number {
         // Record has changed since last read; lock wait timeout; deadlock.
         1020 | 1205 | 1213 => Error::Conflict(text),
+        // Disk full; table (its tablespace) full.
+        1021 | 1114 => Error::Full(text),
         // Too many connections; shutdown; server gone; host blocked; killed.
         1040 | 1053 | 1077 | 1079 | 1129 | 1152..=1161 | 1317 | 1927 | 3169 => {
             Error::Unavailable(text)

@@ -40,6 +40,7 @@ impl From<Error> for StoreError {
     fn from(error: Error) -> Self {
         match error {
             Error::Unavailable(text) | Error::Conflict(text) => Self::Unavailable(text),
+            error @ Error::Full(_) => Self::Unavailable(error.to_string()),
             Error::OutcomeUnknown(text) => Self::OutcomeUnknown(text),
             Error::CalledOff(text) => Self::FollowUp(text),
             other => Self::Failed(other.to_string()),

@@ -176,6 +176,7 @@ async fn open_sqlite(
             .acquire_timeout(acquire)
             .idle_timeout(None)
             .max_lifetime(None)
+            .before_acquire(|connection, _| Box::pin(async { Ok(is_clean(connection)) }))
     };
     // One connection: writers of this process queue in turn here instead of spinning on SQLite's lock.
     let writer = pool(1).connect_with(options.clone()).await?;
@@ -184,6 +185,17 @@ async fn open_sqlite(
         SqlxSqliteConnector::from_sqlx_sqlite_pool(writer),
         SqlxSqliteConnector::from_sqlx_sqlite_pool(reader),
     ))
+}
+
+/// Whether no transaction was left on a connection that is about to be used again; one that is not clean is closed, which
+/// undoes what lies on it. A COMMIT or ROLLBACK that the server itself refused, as SQLite does on a full disk, leaves one: the
+/// next transaction would be a savepoint in it, and what is "committed" there is seen by nobody and lost.
+fn is_clean(connection: &impl Connection) -> bool {
+    let left = connection.is_in_transaction();
+    if left {
+        tracing::warn!("a transaction was left on a connection: it is closed");
+    }
+    !left
 }
 
 fn open_mysql(
@@ -206,6 +218,9 @@ fn open_mysql(
             .test_before_acquire(false)
             .before_acquire(|connection, meta| {
                 Box::pin(async move {
+                    if !is_clean(connection) {
+                        return Ok(false);
+                    }
                     if meta.idle_for > TRUSTED_IDLE {
                         connection.ping().await?;
                     }

@@ -37,6 +37,8 @@ pub struct Beyond {
     pub properties: Vec<String>,
     /// Further arguments for formatting its storage.
     pub format: Vec<String>,
+    /// Further arguments for Java, after those that all have.
+    pub java: Vec<String>,
 }
 
 impl Kafka {
@@ -46,9 +48,14 @@ impl Kafka {
     }
 
     pub(super) async fn start_with(beyond: Beyond) -> Result<Kafka> {
+        Kafka::start_at(free_port(), beyond).await
+    }
+
+    /// Returns once the controllers, wherever they are, have this broker among theirs.
+    pub(super) async fn start_at(port: u16, beyond: Beyond) -> Result<Kafka> {
         let place = Place {
             folder: Folder::new("kafka")?,
-            port: free_port(),
+            port,
             beyond,
         };
         place.format().await?;
@@ -109,7 +116,7 @@ impl Place {
             server_properties(self.port, free_port(), &data, &self.beyond),
         )
         .context("server.properties")?;
-        let mut command = tokio::process::Command::from(java().await?);
+        let mut command = tokio::process::Command::from(java(&[]).await?);
         command
             .args(["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c"])
             .arg(&properties)
@@ -128,7 +135,7 @@ impl Place {
     }
 
     async fn run(&self) -> Result<Runner> {
-        let mut command = java().await?;
+        let mut command = java(&self.beyond.java).await?;
         command
             .arg("kafka.Kafka")
             .arg(self.folder.join("server.properties"));
@@ -137,8 +144,9 @@ impl Place {
         let address = self.address();
         runner
             .ready(async || {
-                let up = kafka_wire::brokers_up(&address).await?;
-                ensure!(up == 1, "{up} brokers up");
+                let seen = kafka_wire::metadata(&address, None).await?;
+                let up = seen.brokers.iter().any(|it| it.port == self.port);
+                ensure!(up, "{:?}", seen.brokers);
                 Ok(())
             })
             .await?;
@@ -146,7 +154,7 @@ impl Place {
     }
 }
 
-async fn java() -> Result<Command> {
+async fn java(further: &[String]) -> Result<Command> {
     let java = programs::find("java")?;
     let jars = tokio::task::spawn_blocking(jars::find_or_fetch)
         .await
@@ -154,6 +162,7 @@ async fn java() -> Result<Command> {
     let mut command = Command::new(java);
     command
         .args(["-Xmx512m", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"])
+        .args(further)
         .arg("-cp")
         .arg(jars.join("*"));
     Ok(command)

@@ -6,6 +6,7 @@
 mod certificates;
 pub mod jars;
 mod kafka;
+mod kafka_cluster;
 mod kafka_wire;
 mod mariadb;
 mod redis;
@@ -21,6 +22,7 @@ use crate::eventually::within;
 use crate::process::Process;
 
 pub use kafka::Kafka;
+pub use kafka_cluster::KafkaCluster;
 pub use mariadb::MariaDb;
 pub use redis::Redis;
 #[cfg(feature = "tls")]

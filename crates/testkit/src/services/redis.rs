@@ -2,6 +2,7 @@
 //! Starting takes some 20 ms: a test that wants an empty one starts its own.
 //! Called by tests and `Services`.
 
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
@@ -82,6 +83,25 @@ impl Redis {
         self.run_again().await
     }
 
+    /// Copies its data as it lies on the disk at this moment, for [`Redis::restart_from_copy`].
+    pub fn keep_copy(&self) -> Result<()> {
+        let place = self.place.as_ref().context("not ours to copy")?;
+        let copy = place.copy();
+        if copy.exists() {
+            std::fs::remove_dir_all(&copy).context("removing an older copy")?;
+        }
+        copy_folder(&place.data(), &copy)
+    }
+
+    /// Killed and started again on the same port with the data of the last copy: what was acknowledged since is lost.
+    pub async fn restart_from_copy(&mut self) -> Result<()> {
+        self.runner.kill()?;
+        let place = self.place.as_ref().context("not ours to put back")?;
+        std::fs::remove_dir_all(place.data()).context("removing Redis' data")?;
+        copy_folder(&place.copy(), &place.data())?;
+        self.run_again().await
+    }
+
     async fn run_again(&mut self) -> Result<()> {
         let place = self.place.as_ref().context("not ours to start")?;
         self.runner = place.run().await?;
@@ -90,8 +110,12 @@ impl Redis {
 }
 
 impl Place {
-    fn data(&self) -> std::path::PathBuf {
+    fn data(&self) -> PathBuf {
         self.folder.join("data")
+    }
+
+    fn copy(&self) -> PathBuf {
+        self.folder.join("copy")
     }
 
     async fn run(&self) -> Result<Runner> {
@@ -111,6 +135,22 @@ impl Place {
         runner.ready(async || answers(self.port, pid).await).await?;
         Ok(runner)
     }
+}
+
+/// A file that grows meanwhile is copied as far as it is: Redis reads an append-only file whose end is cut off.
+fn copy_folder(from: &Path, to: &Path) -> Result<()> {
+    let what = || format!("copying {}", from.display());
+    std::fs::create_dir_all(to).with_context(what)?;
+    for entry in std::fs::read_dir(from).with_context(what)? {
+        let entry = entry.with_context(what)?;
+        let target = to.join(entry.file_name());
+        if entry.file_type().with_context(what)?.is_dir() {
+            copy_folder(&entry.path(), &target)?;
+        } else {
+            std::fs::copy(entry.path(), target).with_context(what)?;
+        }
+    }
+    Ok(())
 }
 
 /// Whether this very process answers: another's Redis on the port would be emptied by whoever thinks it is alone there.
@@ -140,6 +180,22 @@ async fn ask(port: u16, command: &str) -> Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn comes_back_with_the_data_of_its_copy() -> Result<()> {
+        let Some(mut redis) = crate::shared::redis().await else {
+            return Ok(());
+        };
+        let Some(port) = redis.place.as_ref().map(|it| it.port) else {
+            return Ok(());
+        };
+        ask(port, "SET a early").await?;
+        redis.keep_copy()?;
+        ask(port, "SET a late").await?;
+        redis.restart_from_copy().await?;
+        assert_eq!(ask(port, "GET a").await?, "$5\r\nearly\r\n");
+        Ok(())
+    }
 
     #[tokio::test]
     async fn another_server_on_the_port_is_not_taken_for_ours() -> Result<()> {

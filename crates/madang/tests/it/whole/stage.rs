@@ -24,6 +24,13 @@ pub struct Stage {
     _redis: Option<Arc<Redis>>,
 }
 
+/// Where the real three are: a database of the test's own, a Redis, Kafka's brokers.
+pub struct Addresses {
+    pub database: String,
+    pub redis: String,
+    pub kafka: String,
+}
+
 impl Stage {
     pub fn embedded() -> Self {
         Self {
@@ -46,10 +53,20 @@ impl Stage {
             .create_database(&name.replace('-', "_"))
             .await
             .expect("a database of the test's own");
+        let at = Addresses {
+            database,
+            redis: redis.url(),
+            kafka: kafka.address(),
+        };
+        Some(Self::on(&name, at).keeping(redis))
+    }
+
+    /// On services that the caller keeps; `name` goes before each topic's and group's name.
+    pub fn on(name: &str, at: Addresses) -> Self {
         let mut settings = shop()
-            .env("MADANG_DATABASE__URL", database)
-            .env("MADANG_REDIS__URL", redis.url())
-            .env("MADANG_KAFKA__BROKERS", kafka.address());
+            .env("MADANG_DATABASE__URL", at.database)
+            .env("MADANG_REDIS__URL", at.redis)
+            .env("MADANG_KAFKA__BROKERS", at.kafka.clone());
         for (section, topic) in TOPICS {
             settings = settings.env(
                 format!("MADANG_TOPICS__{section}__NAME"),
@@ -62,12 +79,19 @@ impl Stage {
                 format!("{name}-{group}"),
             );
         }
-        Some(Self {
+        Self {
             settings,
             prefix: format!("{name}-"),
-            brokers: Some(kafka.address()),
-            _redis: Some(Arc::new(redis)),
-        })
+            brokers: Some(at.kafka),
+            _redis: None,
+        }
+    }
+
+    /// The Redis ends with the last clone of the stage.
+    #[must_use]
+    pub fn keeping(mut self, redis: Redis) -> Self {
+        self._redis = Some(Arc::new(redis));
+        self
     }
 
     #[must_use]

@@ -46,9 +46,10 @@ impl Failed {
 pub fn port_error(error: sql::Error) -> Error {
     match error {
         // A commit without an answer: the notes make a repeat harmless.
-        sql::Error::Unavailable(_) | sql::Error::Conflict(_) | sql::Error::OutcomeUnknown(_) => {
-            Error::Unavailable(error.to_string())
-        }
+        sql::Error::Unavailable(_)
+        | sql::Error::Conflict(_)
+        | sql::Error::Full(_)
+        | sql::Error::OutcomeUnknown(_) => Error::Unavailable(error.to_string()),
         other => Error::Failed(other.to_string()),
     }
 }

@@ -111,6 +111,7 @@ fn of_sql(error: sql::Error) -> Error {
         sql::Error::Unavailable(text)
         | sql::Error::Conflict(text)
         | sql::Error::OutcomeUnknown(text) => Error::Unavailable(text),
+        error @ sql::Error::Full(_) => Error::Unavailable(error.to_string()),
         other => Error::Failed(other.to_string()),
     }
 }
