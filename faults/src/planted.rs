@@ -4,11 +4,14 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use testkit::{Services, Which};
 use tokio::process::Command;
+
+/// A judge that takes longer has found something: it takes a few seconds where nothing is planted.
+const WITHIN: Duration = Duration::from_secs(120);
 
 /// In a patch's head: what is wrong, and what finds it.
 const BUG: &str = "Bug: ";
@@ -213,7 +216,16 @@ impl Bed {
                 command
             }
         };
-        Ok(!command.status().await.context("running cargo")?.success())
+        let mut child = command.process_group(0).spawn().context("running cargo")?;
+        let Ok(ended) = tokio::time::timeout(WITHIN, child.wait()).await else {
+            // Waiting for ever is a way to fail. With cargo goes what it has started.
+            if let Some(group) = child.id().and_then(|id| libc::pid_t::try_from(id).ok()) {
+                // SAFETY: a plain system call on the group that our unreaped child leads.
+                unsafe { libc::killpg(group, libc::SIGKILL) };
+            }
+            return Ok(true);
+        };
+        Ok(!ended.context("running cargo")?.success())
     }
 }
 
