@@ -51,12 +51,16 @@ impl Fault {
 
     async fn begin(self, stage: &mut Stage, platform: &Platform) -> Result<()> {
         match self {
+            Fault::PlatformFails => platform.set(Mood::Fails),
+            Fault::PlatformHangs => platform.set(Mood::Hangs),
+            _ => {}
+        }
+        match self {
             Fault::KafkaDown => stage.services()?.kafka().kill(),
             Fault::KafkaHangs => signal(stage.services()?.kafka().pid(), libc::SIGSTOP),
             Fault::RedisDown => stage.services()?.redis().stop().await,
             Fault::RedisHangs => signal(stage.services()?.redis().pid(), libc::SIGSTOP),
-            Fault::PlatformFails => Ok(platform.set(Mood::Fails)),
-            Fault::PlatformHangs => Ok(platform.set(Mood::Hangs)),
+            Fault::PlatformFails | Fault::PlatformHangs => Ok(()),
         }
     }
 

@@ -14,7 +14,7 @@ mod shopper;
 pub mod soak;
 pub mod table;
 mod verify;
-mod wire;
+pub mod wire;
 
 /// How long a broken run may take before a wait gives up.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(90);

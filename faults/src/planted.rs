@@ -10,6 +10,8 @@ use anyhow::{Context, Result, bail, ensure};
 use testkit::{Services, Which};
 use tokio::process::Command;
 
+/// Where the copy is built: the first time everything.
+const TARGET: &str = "target/planted/build";
 /// A judge that takes longer has found something: it takes a few seconds where nothing is planted.
 const WITHIN: Duration = Duration::from_secs(120);
 
@@ -183,8 +185,8 @@ impl Bed {
             .args(arguments)
             .args(more.split_whitespace())
             .current_dir(&self.tree)
-            // What is foreign is built already.
-            .env("CARGO_TARGET_DIR", workspace().join("target"))
+            // Not the workspace's own: cargo would take what was built of a planted bug for the workspace's.
+            .env("CARGO_TARGET_DIR", workspace().join(TARGET))
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .env("CI", "true")
             .stdin(Stdio::null())
@@ -212,7 +214,7 @@ impl Bed {
                     self.cargo(&["run", "-p", "faults", "--", "crash-loop"], arguments);
                 command
                     .arg("--madang")
-                    .arg(workspace().join("target/debug/madang"));
+                    .arg(workspace().join(TARGET).join("debug/madang"));
                 command
             }
         };

@@ -70,6 +70,12 @@ impl ShopSettings {
         self
     }
 
+    /// What a variable was set to last.
+    pub fn value(&self, name: &str) -> Option<String> {
+        let set = self.environment.iter().rev().find(|(it, _)| it == name);
+        set.and_then(|(_, value)| value.to_str()).map(str::to_owned)
+    }
+
     /// An argument after `serve`.
     #[must_use]
     pub fn arg(mut self, argument: impl Into<OsString>) -> ShopSettings {

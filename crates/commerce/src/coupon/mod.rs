@@ -364,23 +364,6 @@ impl Coupons {
         self.join_once(campaign.id, user).await
     }
 
-    /// Every campaign against its rows and its queue, for the audit.
-    ///
-    /// # Errors
-    /// Those of the store; where the queue cannot be asked its numbers are left out.
-    pub async fn audit(&self) -> Result<Vec<AuditFacts>, StoreError> {
-        let mut last = Vec::new();
-        for facts in self.store.audit(&[]).await? {
-            if facts.issue_mode == IssueMode::Queue
-                && let Ok(Some(standings)) = self.queue.standings(facts.coupon, &[]).await
-                && standings.epoch == facts.range.epoch
-            {
-                last.push((facts.coupon, standings.last));
-            }
-        }
-        self.store.audit(&last).await
-    }
-
     /// Ends every event stream: the process is stopping.
     pub fn close_streams(&self) {
         self.hub.close();

@@ -44,13 +44,29 @@ impl Rankings {
         Ok(rebuilt)
     }
 
-    /// Holds one day's board against a recount, while events keep coming. At most `max` differences are listed.
+    /// A recount of one day to hold its board against: events that come from now on count in both. What was committed before
+    /// and has not come yet is in the recount alone: wait for it, `keep` the recount meanwhile, then `compare`.
     ///
     /// # Errors
     /// As `rebuild`.
-    pub async fn compare(&self, day: Date, max: usize) -> Result<Comparison, Error> {
-        let (shadow, _) = self.fed(day).await?;
-        self.ports.board.compare(shadow, max).await
+    pub async fn recount(&self, day: Date) -> Result<Shadow, Error> {
+        Ok(self.fed(day).await?.0)
+    }
+
+    /// Renews the right to a recount; to be called at least once a lease.
+    ///
+    /// # Errors
+    /// `Lost` when it ran out before.
+    pub async fn keep(&self, recount: &mut Shadow) -> Result<(), Error> {
+        self.ports.board.feed(recount, &[]).await
+    }
+
+    /// Holds the day's board against the recount, while events keep coming. At most `max` differences are listed.
+    ///
+    /// # Errors
+    /// Those of the board.
+    pub async fn compare(&self, recount: Shadow, max: usize) -> Result<Comparison, Error> {
+        self.ports.board.compare(recount, max).await
     }
 
     /// Days that have a board.

@@ -11,17 +11,30 @@ use crate::shop::{self, Report, Shop};
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// Wait at most so long until outbox, topics and coupon queue have drained and all agrees.
+    /// Wait at most so long until all has arrived that is on its way now, and all agrees. The shop may be busy meanwhile.
     #[arg(long, value_name = "SECONDS", default_value_t = 0)]
     wait: u64,
+    /// Rebuild what differs and can be rebuilt, and look again. Money, stock and issued coupons are never touched.
+    #[arg(long, value_enum)]
+    repair: Option<Repair>,
     #[arg(long)]
     json: bool,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Repair {
+    /// Boards of days that differ, recounted from the orders.
+    Boards,
 }
 
 pub async fn run(args: Args, config: Config) -> anyhow::Result<()> {
     let shop = Shop::open(config).await?;
     shop::migrate(&shop).await?;
-    let report = shop::audit(&shop, Duration::from_secs(args.wait)).await?;
+    let wait = Duration::from_secs(args.wait);
+    let report = match args.repair {
+        None => shop::audit(&shop, wait).await?,
+        Some(Repair::Boards) => shop::repair_boards(&shop, wait).await?,
+    };
     let mut out = std::io::stdout().lock();
     if args.json {
         writeln!(out, "{}", serde_json::to_string_pretty(&report)?)?;
@@ -39,6 +52,9 @@ pub async fn run(args: Args, config: Config) -> anyhow::Result<()> {
 }
 
 fn print(report: &Report, out: &mut impl Write) -> std::io::Result<()> {
+    for line in &report.repaired {
+        writeln!(out, "repaired {line}")?;
+    }
     for line in &report.pending {
         writeln!(out, "pending  {line}")?;
     }

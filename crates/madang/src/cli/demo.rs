@@ -40,7 +40,8 @@ pub async fn fill_if_empty(shop: &Shop) -> anyhow::Result<bool> {
 
 /// Whether the queue knows the first campaign: until then a join is told to come back. Direct campaigns have no queue.
 pub async fn coupons_known(shop: &Shop) -> anyhow::Result<bool> {
-    let campaigns = shop.features.coupons.audit().await?;
+    let coupons = &shop.features.coupons;
+    let campaigns = coupons.audit(&coupons.given_out().await?).await?;
     let unknown = campaigns
         .first()
         .is_some_and(|first| first.issue_mode == IssueMode::Queue && first.last.is_none());

@@ -1,6 +1,7 @@
 //! The shop put together from the settings: database, event log, and what the roles and commands share.
 //! The only place that knows which adapter stands behind a port. Nothing runs here; roles do.
 
+mod arrival;
 mod audit;
 mod boot;
 mod consumers;
@@ -22,7 +23,7 @@ use messaging::outbox::relay::Wake;
 use stores::redis::Redis;
 use stores::sql::Database;
 
-pub use audit::{Report, audit};
+pub use audit::{Report, audit, repair_boards};
 pub use boot::{migrate, open_log, topics_ready};
 pub use consumers::{Name, settings as consumer_settings};
 pub use coupons::scheduler as coupon_scheduler;

@@ -65,10 +65,8 @@ async fn orders_do_not_wait_for_the_data_platform(stage: Stage) {
         .env("MADANG_DATA_PLATFORM__BREAKER_OPEN_MS", "1000")
         .env("MADANG_DATA_PLATFORM__BREAKER_OPEN_MAX_MS", "2000")
         // So many tries that nothing is given up before the platform is well again.
-        .env(
-            "MADANG_CONSUMERS__DATA_PLATFORM__RETRY_DELAYS_MS",
-            "1000,3000,10000,30000,60000",
-        );
+        .env("MADANG_CONSUMERS__DATA_PLATFORM__RETRY_FACTOR", "3")
+        .env("MADANG_CONSUMERS__DATA_PLATFORM__ATTEMPTS_MAX", "6");
     let shop = ground::open(&stage).await;
     let client = shop.client();
     let load = Load::start(&client, Plan::STEADY);

@@ -4,7 +4,7 @@
 
 use super::route::consumed_topics;
 use super::settings::Settings;
-use crate::log::{Error, EventLog, Reset};
+use crate::log::{Error, EventLog, Reset, Watermarks};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lag {
@@ -22,32 +22,57 @@ pub struct Lag {
 pub async fn lag(log: &dyn EventLog, settings: &Settings) -> Result<Vec<Lag>, Error> {
     let mut lags = Vec::new();
     for topic in consumed_topics(settings) {
-        let is_source = settings.topics.contains(&topic);
-        let all_marks = match log.watermarks(&topic).await {
-            Ok(marks) => marks,
-            // One that was added by newer settings holds nothing before somebody serves with them.
-            Err(Error::UnknownTopic(_)) if !is_source => continue,
-            Err(error) => return Err(error),
-        };
-        let committed = log.committed(&settings.group, &topic).await?;
-        for marks in all_marks {
-            let at = committed
-                .iter()
-                .find(|(partition, _)| *partition == marks.partition)
-                .and_then(|(_, offset)| *offset);
-            let start = at.unwrap_or(match settings.reset {
-                Reset::Latest if is_source => marks.high,
-                // The group's own topics are read from their first record always.
-                Reset::Earliest | Reset::Latest => marks.low,
-            });
-            lags.push(Lag {
-                topic: topic.clone(),
-                partition: marks.partition,
-                committed: at,
-                end: marks.high,
-                records: u64::try_from(marks.high - start.max(marks.low)).unwrap_or(0),
-            });
-        }
+        let ends = ends(log, settings, &topic).await?;
+        lags.extend(lag_to(log, settings, &topic, &ends).await?);
     }
     Ok(lags)
+}
+
+/// Where a topic of the consumer begins and ends now; none where nobody has served with these settings yet.
+pub async fn ends(
+    log: &dyn EventLog,
+    settings: &Settings,
+    topic: &str,
+) -> Result<Vec<Watermarks>, Error> {
+    match log.watermarks(topic).await {
+        // One that was added by newer settings holds nothing before somebody serves with them.
+        Err(Error::UnknownTopic(_)) if !is_source(settings, topic) => Ok(Vec::new()),
+        marks => marks,
+    }
+}
+
+/// How far the group is behind these ends, one entry a partition.
+pub async fn lag_to(
+    log: &dyn EventLog,
+    settings: &Settings,
+    topic: &str,
+    ends: &[Watermarks],
+) -> Result<Vec<Lag>, Error> {
+    if ends.is_empty() {
+        return Ok(Vec::new());
+    }
+    let committed = log.committed(&settings.group, topic).await?;
+    let behind = |marks: &Watermarks| {
+        let at = committed
+            .iter()
+            .find(|(partition, _)| *partition == marks.partition)
+            .and_then(|(_, offset)| *offset);
+        let start = at.unwrap_or(match settings.reset {
+            Reset::Latest if is_source(settings, topic) => marks.high,
+            // The group's own topics are read from their first record always.
+            Reset::Earliest | Reset::Latest => marks.low,
+        });
+        Lag {
+            topic: topic.to_owned(),
+            partition: marks.partition,
+            committed: at,
+            end: marks.high,
+            records: u64::try_from(marks.high - start.max(marks.low)).unwrap_or(0),
+        }
+    };
+    Ok(ends.iter().map(behind).collect())
+}
+
+fn is_source(settings: &Settings, topic: &str) -> bool {
+    settings.topics.iter().any(|source| source == topic)
 }

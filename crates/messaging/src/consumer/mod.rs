@@ -20,7 +20,7 @@ use async_trait::async_trait;
 use crate::envelope::{Identity, Origin};
 use crate::record::Record;
 
-pub use lag::{Lag, lag};
+pub use lag::{Lag, ends, lag, lag_to};
 pub(crate) use route::with_headroom;
 pub use route::{consumed_topics, dead_letter_topic, redrive_topic, required_topics, retry_topic};
 pub use runtime::Runtime;

@@ -60,15 +60,16 @@ pub(crate) fn with_headroom(source: &TopicSpec, name: String) -> TopicSpec {
     }
 }
 
-/// Every topic that the consumer reads: sources, then of each its retry topics and its redrive topic.
+/// Every topic that the consumer reads, in the order in which a record can come by them: sources, then of each its redrive topic
+/// and its retry topics.
 #[must_use]
 pub fn consumed_topics(settings: &Settings) -> Vec<String> {
     let mut topics = settings.topics.clone();
     for source in &settings.topics {
+        topics.push(redrive_topic(source, &settings.group));
         for delay in delays(&settings.retry) {
             topics.push(retry_topic(source, &settings.group, delay));
         }
-        topics.push(redrive_topic(source, &settings.group));
     }
     topics
 }

@@ -1,16 +1,73 @@
-//! I6: each day's board equals a recount of the orders table, compared in one step with a shadow that was fed with it.
+//! I6: each day's board equals a recount of the orders table. The recounts are taken first; then all that was committed before
+//! arrives on the boards; then each board is compared with its recount in one step, in which newer events count on both sides.
 //! What foreign events count for is no difference; it is said.
 
+use std::time::Duration;
+
+use async_trait::async_trait;
 use commerce::ranking::Rankings;
+use commerce::ranking::ports::{Error as BoardError, Shadow};
+use jiff::civil::Date;
 
 use super::{Check, Difference, Error, Settings};
 
-pub async fn check(rankings: &Rankings, settings: &Settings) -> Result<Check, Error> {
+/// How the audit knows that events have come to the boards; it sees no event log itself.
+#[async_trait]
+pub trait Arrival: Send + Sync {
+    /// Waits until every event committed before this call counts on the boards; false when it is given up.
+    async fn on_boards(&self) -> bool;
+}
+
+/// Nothing is on its way.
+pub struct Still;
+
+#[async_trait]
+impl Arrival for Still {
+    async fn on_boards(&self) -> bool {
+        true
+    }
+}
+
+/// The boards, and how to wait for what they lack.
+#[derive(Clone, Copy)]
+pub struct Boards<'a> {
+    pub rankings: &'a Rankings,
+    pub arrival: &'a dyn Arrival,
+}
+
+/// `None`: what is on its way did not arrive in time, or a board is being rebuilt just now, so nothing can be said.
+pub async fn check(boards: Boards<'_>, settings: &Settings) -> Result<Option<Check>, Error> {
     let mut check = Check::new("I6", "ranking boards");
-    for day in rankings.known_days().await? {
-        let compared = rankings.compare(day, settings.listed_max).await?;
+    let mut recounts = Vec::new();
+    let mut arrive = true;
+    for day in boards.rankings.known_days().await? {
+        match boards.rankings.recount(day).await {
+            Ok(recount) => recounts.push((day, recount)),
+            Err(BoardError::Unavailable(_)) => {
+                arrive = false;
+                break;
+            }
+            Err(error) => return Err(error.into()),
+        }
+        keep(boards.rankings, &mut recounts).await?;
+    }
+    if !arrive || !arrived(boards, &mut recounts, settings).await? {
+        // Comparing takes the recounts away, so that the next who wants to rebuild need not wait for their leases.
+        for (_, recount) in recounts {
+            boards.rankings.compare(recount, 0).await?;
+        }
+        return Ok(None);
+    }
+    for (day, recount) in recounts {
+        let compared = boards
+            .rankings
+            .compare(recount, settings.listed_max)
+            .await?;
         check.examined += compared.products;
         check.differences += compared.different;
+        if compared.different > 0 {
+            check.days.push(day);
+        }
         let room = settings.listed_max.saturating_sub(check.listed.len());
         let listed = compared.differences.iter().take(room);
         check.listed.extend(listed.map(|d| Difference {
@@ -25,5 +82,28 @@ pub async fn check(rankings: &Rankings, settings: &Settings) -> Result<Check, Er
             ));
         }
     }
-    Ok(check)
+    Ok(Some(check))
+}
+
+/// Waits, and keeps the recounts meanwhile.
+async fn arrived(
+    boards: Boards<'_>,
+    recounts: &mut [(Date, Shadow)],
+    settings: &Settings,
+) -> Result<bool, Error> {
+    let mut arrival = std::pin::pin!(boards.arrival.on_boards());
+    let every = Duration::from_millis(settings.keep_every_ms.max(1));
+    loop {
+        match tokio::time::timeout(every, &mut arrival).await {
+            Ok(arrived) => return Ok(arrived),
+            Err(_) => keep(boards.rankings, recounts).await?,
+        }
+    }
+}
+
+async fn keep(rankings: &Rankings, recounts: &mut [(Date, Shadow)]) -> Result<(), BoardError> {
+    for (_, recount) in recounts {
+        rankings.keep(recount).await?;
+    }
+    Ok(())
 }

@@ -13,57 +13,16 @@ pub fn campaigns(facts: &[AuditFacts], settings: &Settings) -> Check {
     check.examined = facts.len() as u64;
     for facts in facts {
         let coupon = facts.coupon;
-        for (is_wrong, expected, found) in judged(facts) {
-            if is_wrong {
-                let difference = Difference {
-                    subject: format!("coupon {coupon}"),
-                    expected,
-                    found,
-                };
-                check.differ(settings.listed_max, difference);
-            }
+        for (expected, found) in facts.differences() {
+            let difference = Difference {
+                subject: format!("coupon {coupon}"),
+                expected,
+                found,
+            };
+            check.differ(settings.listed_max, difference);
         }
     }
     check
-}
-
-fn judged(facts: &AuditFacts) -> [(bool, String, String); 5] {
-    let AuditFacts {
-        quota,
-        issued_rows,
-        issued_counted,
-        users_twice,
-        outside_range,
-        undecided,
-        ..
-    } = facts;
-    [
-        (
-            issued_rows > quota,
-            format!("at most {quota} issued"),
-            format!("{issued_rows} issued"),
-        ),
-        (
-            issued_rows != issued_counted,
-            format!("{issued_rows} counted as issued"),
-            format!("{issued_counted} counted"),
-        ),
-        (
-            *users_twice > 0,
-            "one a user".to_owned(),
-            format!("{users_twice} users hold more"),
-        ),
-        (
-            *outside_range > 0,
-            "numbers inside the winners' range".to_owned(),
-            format!("{outside_range} outside"),
-        ),
-        (
-            *undecided > 0,
-            "every number given out decided".to_owned(),
-            format!("{undecided} undecided, first {:?}", facts.undecided_first),
-        ),
-    ]
 }
 
 const USED: Probe = Probe {

@@ -1,12 +1,12 @@
 //! I4: every event that an order owes has a note of its consumer; what has none is pending in the outbox, dead-lettered, or
-//! missing. A note that no order owes is a difference too, and so is a number that two events share, for only one of them counts.
-//! Ranking's events are checked by its boards.
+//! missing, unless the order is newer than the audit. A note that no order owes is a difference too, and so is a number that two
+//! events share, for only one of them counts. Ranking's events are checked by its boards.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use sea_orm::{ConnectionTrait, DatabaseTransaction};
 
-use super::{Check, Difference, Error, Noted, Settings};
+use super::{Check, Difference, Error, Noted, Outside, Settings};
 use crate::sql::Database;
 use crate::sql::notes::BLOCK;
 use crate::sql::ranking::snapshot;
@@ -43,12 +43,12 @@ const PLACES: [Place; 2] = [
 
 pub async fn checks(
     db: &Database,
-    dead: &BTreeSet<(Noted, i64)>,
+    outside: &Outside<'_>,
     settings: &Settings,
 ) -> Result<Vec<Check>, Error> {
-    let mut checks = vec![numbers(db).await?];
+    let mut checks = Vec::new();
     for place in &PLACES {
-        checks.push(check(db, place, dead, settings).await?);
+        checks.push(check(db, place, outside, settings).await?);
     }
     Ok(checks)
 }
@@ -56,23 +56,30 @@ pub async fn checks(
 async fn check(
     db: &Database,
     place: &Place,
-    dead: &BTreeSet<(Noted, i64)>,
+    outside: &Outside<'_>,
     settings: &Settings,
 ) -> Result<Check, Error> {
-    let tx = snapshot(db).await?;
     let mut check = Check::new("I4", place.name);
+    // Notes first and orders after: an order is committed before its note, so each note's order is there.
+    let tx = snapshot(db).await?;
     let mut notes = Notes::read(&tx, db, place.consumer).await?;
+    tx.rollback().await?;
+    let tx = snapshot(db).await?;
     let mut numbers = Numbers::default();
     let topic = match place.noted {
         Noted::DataPlatform => &settings.data_platform_topic,
         Noted::Analytics => &settings.order_completed_topic,
     };
     let pending = pending(&tx, db, topic).await?;
-    let (mut waiting, mut buried) = (0_u64, Vec::new());
+    let mut apart = Apart::default();
     let mut after = 0_i64;
     loop {
         let owed = owed(&tx, db, place, after, settings.page).await?;
         let Some(last) = owed.last() else { break };
+        let seen = match outside.seen {
+            Some(seen) => Some(seen.between(db, after, last.order).await?),
+            None => None,
+        };
         after = last.order;
         for seq in owed.iter().flat_map(|order| order.not_owed).flatten() {
             // Had inside the request: a note is as good as none.
@@ -97,9 +104,11 @@ async fn check(
                 continue;
             }
             if pending.contains(&seq) {
-                waiting += 1;
-            } else if dead.contains(&(place.noted, seq)) {
-                buried.push(event.order);
+                apart.waiting += 1;
+            } else if outside.dead.contains(&(place.noted, seq)) {
+                apart.buried.push(event.order);
+            } else if outside.under_way || seen.as_ref().is_some_and(|seen| event.is_newer(seen)) {
+                apart.newer += 1;
             } else {
                 let expected = format!("noted under number {seq}");
                 check.differ(settings.listed_max, event.difference(&expected, "missing"));
@@ -107,7 +116,12 @@ async fn check(
         }
     }
     tx.rollback().await?;
-    remark(&mut check, waiting, &buried, notes.foreign, settings);
+    apart.remark(&mut check, notes.foreign, settings);
+    without_order(&notes, &mut check, settings);
+    Ok(check)
+}
+
+fn without_order(notes: &Notes, check: &mut Check, settings: &Settings) {
     for seq in notes.left() {
         let difference = Difference {
             subject: format!("note of number {seq}"),
@@ -116,24 +130,37 @@ async fn check(
         };
         check.differ(settings.listed_max, difference);
     }
-    Ok(check)
 }
 
-fn remark(check: &mut Check, waiting: u64, buried: &[i64], foreign: u64, settings: &Settings) {
-    if waiting > 0 {
-        check
-            .remarks
-            .push(format!("{waiting} events pending in the outbox"));
-    }
-    if !buried.is_empty() {
-        let count = buried.len();
-        let some = &buried[..count.min(settings.listed_max)];
-        check
-            .remarks
-            .push(format!("{count} events dead-lettered, of orders {some:?}"));
-    }
-    if foreign > 0 {
-        check.remarks.push(format!("{foreign} foreign events"));
+/// Events without a note that are no difference.
+#[derive(Default)]
+struct Apart {
+    waiting: u64,
+    /// Their orders.
+    buried: Vec<i64>,
+    newer: u64,
+}
+
+impl Apart {
+    fn remark(&self, check: &mut Check, foreign: u64, settings: &Settings) {
+        let mut say = |count: u64, what: &str| {
+            if count > 0 {
+                check.remarks.push(format!("{count} {what}"));
+            }
+        };
+        say(self.waiting, "events pending in the outbox");
+        say(
+            self.newer,
+            "events on their way, of orders newer than this audit or of what is pending",
+        );
+        say(foreign, "foreign events");
+        if !self.buried.is_empty() {
+            let count = self.buried.len();
+            let some = &self.buried[..count.min(settings.listed_max)];
+            check
+                .remarks
+                .push(format!("{count} events dead-lettered, of orders {some:?}"));
+        }
     }
 }
 
@@ -148,23 +175,42 @@ struct Owed {
 
 struct Event {
     order: i64,
-    word: &'static str,
+    is_cancel: bool,
     seq: Option<i64>,
 }
 
 impl Owed {
     fn events(&self) -> impl Iterator<Item = Event> + use<> {
         let order = self.order;
-        [("order", self.sale), ("cancel of order", self.cancel)]
+        [(false, self.sale), (true, self.cancel)]
             .into_iter()
-            .filter_map(move |(word, seq)| seq.map(|seq| Event { order, word, seq }))
+            .filter_map(move |(is_cancel, seq)| {
+                seq.map(|seq| Event {
+                    order,
+                    is_cancel,
+                    seq,
+                })
+            })
     }
 }
 
 impl Event {
+    /// Than what was seen: orders, and whether they were cancelled.
+    fn is_newer(&self, seen: &HashMap<i64, bool>) -> bool {
+        match seen.get(&self.order) {
+            None => true,
+            Some(was_cancelled) => self.is_cancel && !was_cancelled,
+        }
+    }
+
     fn difference(&self, expected: &str, found: &str) -> Difference {
+        let word = if self.is_cancel {
+            "cancel of order"
+        } else {
+            "order"
+        };
         Difference {
-            subject: format!("{} {}", self.word, self.order),
+            subject: format!("{word} {}", self.order),
             expected: expected.to_owned(),
             found: found.to_owned(),
         }
@@ -290,52 +336,4 @@ impl Numbers {
         bits[index / 8] |= mask;
         !was
     }
-}
-
-/// Every product of an order that owes ranking has its number, and every cancel too; no number is there twice.
-async fn numbers(db: &Database) -> Result<Check, Error> {
-    let tx = snapshot(db).await?;
-    let mut check = Check::new("I4", "numbers of the ranking");
-    let sql = "SELECT COUNT(*), CAST(COALESCE(SUM(CASE WHEN ((t.owes & 1) <> 0 AND t.sales <> t.products)
-                OR ((t.cancel_owes & 1) <> 0 AND t.cancels <> t.products) THEN 1 ELSE 0 END), 0) AS SIGNED INTEGER)
-        FROM (SELECT MAX(o.owes) AS owes, MAX(o.cancel_owes) AS cancel_owes, COUNT(DISTINCT l.product_id) AS products,
-                COUNT(l.ranking_seq) AS sales, COUNT(l.cancel_ranking_seq) AS cancels
-            FROM orders o JOIN order_lines l ON l.order_id = o.id
-            WHERE (o.owes & 1) <> 0 OR (o.cancel_owes & 1) <> 0 GROUP BY o.id) t";
-    let mut odd = 0;
-    if let Some(row) = tx.query_one_raw(db.statement(sql, vec![])).await? {
-        check.examined = row.try_get_by::<i64, _>(0)?.unsigned_abs();
-        odd = row.try_get_by::<i64, _>(1)?.unsigned_abs();
-    }
-    let sql = "SELECT COUNT(*) FROM (SELECT n FROM (
-            SELECT ranking_seq AS n FROM order_lines WHERE ranking_seq IS NOT NULL
-            UNION ALL SELECT cancel_ranking_seq FROM order_lines WHERE cancel_ranking_seq IS NOT NULL
-        ) given GROUP BY n HAVING COUNT(*) > 1) twice";
-    let row = tx.query_one_raw(db.statement(sql, vec![])).await?;
-    let shared: i64 = row.map_or(Ok(0), |row| row.try_get_by(0))?;
-    let shared = shared.unsigned_abs();
-    tx.rollback().await?;
-    check.differences = odd + shared;
-    let mut list = |wrong: u64, subject: &str, expected: &str, what: &str| {
-        if wrong > 0 {
-            check.listed.push(Difference {
-                subject: subject.into(),
-                expected: expected.into(),
-                found: format!("{wrong} {what}"),
-            });
-        }
-    };
-    list(
-        odd,
-        "order lines",
-        "one number a product of an order",
-        "orders with fewer or more",
-    );
-    list(
-        shared,
-        "numbers of order lines",
-        "each given once",
-        "given to two events or more",
-    );
-    Ok(check)
 }

@@ -2,6 +2,8 @@
 //! Leases live in a side table, so that rows are only ever inserted and deleted.
 //! Order and other stores call `insert_rows`; the relay holds an `Outbox`.
 
+mod depth;
+
 use std::collections::HashSet;
 
 use async_trait::async_trait;
@@ -124,19 +126,6 @@ impl Outbox {
         Ok(page(ids.len(), ids.last().copied(), rows))
     }
 
-    /// Whether it holds so many rows; no more are counted.
-    ///
-    /// # Errors
-    /// Those of the statement.
-    pub async fn holds(&self, rows: u64) -> Result<bool, Error> {
-        let rows = i64::try_from(rows).unwrap_or(i64::MAX);
-        let sql = "SELECT COUNT(*) FROM (SELECT 1 AS one FROM outbox LIMIT ?) t";
-        let select = self.db.statement(sql, vec![rows.into()]);
-        let row = self.db.reader().query_one_raw(select).await?;
-        let counted: i64 = row.map_or(Ok(0), |row| row.try_get_by(0))?;
-        Ok(counted >= rows)
-    }
-
     async fn rows(&self, shard: i32, ids: &[Uuid]) -> Result<Vec<Row>, Error> {
         let mut rows = Vec::with_capacity(ids.len());
         for chunk in ids.chunks(IDS_MAX) {
@@ -155,27 +144,6 @@ impl Outbox {
             }
         }
         Ok(rows)
-    }
-
-    async fn count(&self) -> Result<Depth, Error> {
-        let sql = format!(
-            "SELECT COUNT(*), {now} - MIN(created_us) FROM outbox",
-            now = self.db.dialect().now_us()
-        );
-        let row = self
-            .db
-            .reader()
-            .query_one_raw(self.db.statement(sql, vec![]))
-            .await?;
-        let Some(row) = row else {
-            return Ok(Depth::default());
-        };
-        let rows: i64 = row.try_get_by(0)?;
-        let oldest_us: Option<i64> = row.try_get_by(1)?;
-        Ok(Depth {
-            rows: u64::try_from(rows).unwrap_or(0),
-            oldest_us: oldest_us.unwrap_or(0).max(0),
-        })
     }
 }
 

@@ -12,7 +12,7 @@ use commerce::ranking::ports::{Card, Shelf};
 use commerce::ranking::{Ports, Rankings};
 use messaging::envelope::Identity;
 use sea_orm::ConnectionTrait;
-use stores::audit::{self, Noted, Outside, Report};
+use stores::audit::{self, Boards, Noted, Outside, Report, Still};
 use stores::embedded::board::SqlBoard;
 use stores::sql::coupons::SqlCoupons;
 use stores::sql::ranking::SqlSalesHistory;
@@ -165,7 +165,7 @@ const LATER_DAMAGE: [(&str, &str, &str, &str); 6] = [
         "UPDATE order_lines SET cancel_ranking_seq = 1 WHERE id = 4",
         "UPDATE order_lines SET cancel_ranking_seq = 4 WHERE id = 4",
         "numbers of the ranking",
-        "numbers of order lines",
+        "number 1 of the ranking",
     ),
     (
         "UPDATE orders SET completed_seq = 9 WHERE id = 1",
@@ -183,7 +183,7 @@ const LATER_DAMAGE: [(&str, &str, &str, &str); 6] = [
         "UPDATE order_lines SET ranking_seq = NULL WHERE id = 3",
         "UPDATE order_lines SET ranking_seq = 2 WHERE id = 3",
         "numbers of the ranking",
-        "order lines",
+        "order 1",
     ),
     (
         "UPDATE ranking_scores SET quantity = quantity + 1 WHERE product_id = 2",
@@ -235,8 +235,12 @@ async fn audited(db: &Database, rankings: &Rankings, dead: &[(Noted, i64)]) -> R
     let facts = facts(db).await;
     let outside = Outside {
         coupons: &facts,
-        rankings: Some(rankings),
+        boards: Some(Boards {
+            rankings,
+            arrival: &Still,
+        }),
         dead: dead.iter().copied().collect::<BTreeSet<_>>(),
+        ..Outside::default()
     };
     let settings = audit::Settings {
         page: 1,
@@ -354,8 +358,11 @@ async fn differences_are_counted_past_those_listed(backend: &Backend) {
     let facts = facts(&db).await;
     let outside = Outside {
         coupons: &facts,
-        rankings: Some(&rankings),
-        dead: BTreeSet::new(),
+        boards: Some(Boards {
+            rankings: &rankings,
+            arrival: &Still,
+        }),
+        ..Outside::default()
     };
     let settings = audit::Settings {
         listed_max: 1,

@@ -239,7 +239,7 @@ async fn issues_follow_the_range_and_repeat_harmlessly(backend: &Backend) {
     let expected = [own(104, false), Decision::NumberTaken];
     assert_eq!(issue(&store, 301, &requests).await, expected);
     let facts = store.audit(&[(id, 3), (other, 2)]).await.unwrap();
-    assert_eq!(facts[0].differences(), Vec::<String>::new());
+    assert_eq!(facts[0].differences(), []);
     assert_eq!((facts[0].issued_rows, facts[0].issued_counted), (2, 2));
     assert_eq!(facts[1].undecided_first, [2]);
     assert_eq!(facts[1].differences().len(), 1);
@@ -267,6 +267,6 @@ async fn concurrent_batches_issue_each_number_once(backend: &Backend) {
     }
     tasks.join_all().await;
     let facts = store.audit(&[(id, 60)]).await.unwrap();
-    assert_eq!(facts[0].differences(), Vec::<String>::new());
+    assert_eq!(facts[0].differences(), []);
     assert_eq!(facts[0].issued_rows, 60);
 }

@@ -3,6 +3,7 @@
 
 pub mod stage;
 
+mod audits;
 mod backlog;
 mod bad_input;
 mod callers;

@@ -20,6 +20,10 @@ pub struct Stage {
     pub prefix: String,
     /// Kafka's address, on the real ground.
     pub brokers: Option<String>,
+    /// The database's URL, for what no client may do.
+    pub database: String,
+    /// Redis' URL, on the real ground.
+    pub redis: Option<String>,
     /// Ends with the last clone of the stage.
     _redis: Option<Arc<Redis>>,
 }
@@ -33,8 +37,12 @@ pub struct Addresses {
 
 impl Stage {
     pub fn embedded() -> Self {
+        let settings = shop();
+        let file = settings.folder().join("madang-data/madang.db");
         Self {
-            settings: shop(),
+            database: format!("sqlite://{}", file.display()),
+            redis: None,
+            settings,
             prefix: String::new(),
             brokers: None,
             _redis: None,
@@ -64,8 +72,8 @@ impl Stage {
     /// On services that the caller keeps; `name` goes before each topic's and group's name.
     pub fn on(name: &str, at: Addresses) -> Self {
         let mut settings = shop()
-            .env("MADANG_DATABASE__URL", at.database)
-            .env("MADANG_REDIS__URL", at.redis)
+            .env("MADANG_DATABASE__URL", at.database.clone())
+            .env("MADANG_REDIS__URL", at.redis.clone())
             .env("MADANG_KAFKA__BROKERS", at.kafka.clone());
         for (section, topic) in TOPICS {
             settings = settings.env(
@@ -83,6 +91,8 @@ impl Stage {
             settings,
             prefix: format!("{name}-"),
             brokers: Some(at.kafka),
+            database: at.database,
+            redis: Some(at.redis),
             _redis: None,
         }
     }

@@ -52,18 +52,21 @@ impl Snapshot<'_> {
         let coupon = campaign.id.get();
         let range = campaign.range;
         let rows = "SELECT COUNT(*) FROM user_coupons WHERE coupon_id = ?";
-        let twice = "SELECT COUNT(*) FROM (SELECT user_id FROM user_coupons WHERE coupon_id = ? GROUP BY user_id HAVING COUNT(*) > 1) AS twice";
-        let outside = "SELECT COUNT(*) FROM user_coupons WHERE coupon_id = ? AND epoch = ? AND sequence IS NOT NULL AND (sequence <= ? OR sequence > ?)";
+        let twice = "SELECT user_id AS n FROM user_coupons WHERE coupon_id = ? GROUP BY user_id HAVING COUNT(*) > 1";
+        let outside = "SELECT sequence AS n FROM user_coupons WHERE coupon_id = ? AND epoch = ? AND sequence IS NOT NULL AND (sequence <= ? OR sequence > ?)";
+        let (users_twice, users_twice_first) = self.named(twice, vec![coupon.into()]).await?;
         let mut facts = AuditFacts {
             coupon: campaign.id,
             issue_mode: campaign.issue_mode,
             quota: campaign.quota.get(),
             issued_counted: campaign.issued,
             issued_rows: self.number(rows, vec![coupon.into()]).await?,
-            users_twice: self.number(twice, vec![coupon.into()]).await?,
+            users_twice,
+            users_twice_first,
             range,
             last,
             outside_range: 0,
+            outside_range_first: Vec::new(),
             undecided: 0,
             undecided_first: Vec::new(),
         };
@@ -74,8 +77,9 @@ impl Snapshot<'_> {
                 range.base.into(),
                 range.end().into(),
             ];
-            facts.outside_range = self.number(outside, values).await?;
-            let end = last.unwrap_or(range.base).min(range.end());
+            (facts.outside_range, facts.outside_range_first) = self.named(outside, values).await?;
+            // A number of an older epoch says nothing about this one.
+            let end = last.unwrap_or(range.base).min(range.end()).max(range.base);
             let decided = self.decided(campaign, end).await?;
             facts.undecided = end - range.base - decided.len() as i64;
             facts.undecided_first = (range.base + 1..=end)
@@ -105,6 +109,22 @@ impl Snapshot<'_> {
             }
         }
         Ok(decided)
+    }
+
+    /// How many `n` the select finds, and the first of them.
+    async fn named(&self, select: &str, values: Vec<Value>) -> Result<(i64, Vec<i64>), Error> {
+        let count = format!("SELECT COUNT(*) FROM ({select}) t");
+        let count = self.number(&count, values.clone()).await?;
+        if count == 0 {
+            return Ok((0, Vec::new()));
+        }
+        let first = format!("SELECT t.n FROM ({select}) t ORDER BY t.n LIMIT {NAMED_MAX}");
+        let rows = self
+            .tx
+            .query_all_raw(self.dialect.statement(first, values))
+            .await?;
+        let first: Result<_, _> = rows.iter().map(|row| row.try_get_by(0)).collect();
+        Ok((count, first?))
     }
 
     async fn number(&self, sql: &str, values: Vec<Value>) -> Result<i64, Error> {

@@ -25,7 +25,7 @@ pub async fn a_closed_campaign_spends_the_number(backend: &Backend) {
     assert_eq!(issue(&store, 1, &requests).await, closed(true));
     assert_eq!(issue(&store, 1, &requests).await, closed(false));
     let facts = store.audit(&[(id, 1)]).await.unwrap();
-    assert_eq!(facts[0].differences(), Vec::<String>::new());
+    assert_eq!(facts[0].differences(), []);
 }
 
 pub async fn direct_issues_stop_at_the_quota(backend: &Backend) {
