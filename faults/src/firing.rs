@@ -18,6 +18,8 @@ use crate::wire::{command, redis};
 
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(20);
+/// From a broken connection to the process's end.
+const DEATH_WITHIN: Duration = Duration::from_secs(5);
 /// Between two tries of what leads to a point only sometimes.
 const TRY_EVERY: Duration = Duration::from_millis(300);
 const PLACES: &str = "madang:ranking-places:{product:ranking:}";
@@ -69,7 +71,7 @@ impl Firing<'_> {
             if let Reach::After(first, told) = self.fault.step.reach {
                 arm(&client, first, told).await?;
             }
-            arm(&client, &point, actions).await?;
+            self.arm_unless_dead(*at, &point, actions).await?;
         }
         let until = Instant::now() + PATIENCE;
         let mut led_at = None;
@@ -88,15 +90,25 @@ impl Firing<'_> {
             tokio::time::sleep(LOOK).await;
         };
         for at in &hosts {
-            // Another of its hosts may die of the same fault at this very moment.
-            if let Err(error) = arm(&self.fleet.client(*at), &point, "off").await
-                && !self.fleet.has_died(*at)?
-            {
-                return Err(error);
-            }
+            self.arm_unless_dead(*at, &point, "off").await?;
         }
         ensure!(fired, "{point} was not reached within {PATIENCE:?}");
         Ok(())
+    }
+
+    /// Whoever is armed may die of the fault before it has answered.
+    async fn arm_unless_dead(&mut self, at: usize, point: &str, actions: &str) -> Result<()> {
+        let Err(error) = arm(&self.fleet.client(at), point, actions).await else {
+            return Ok(());
+        };
+        let until = Instant::now() + DEATH_WITHIN;
+        while Instant::now() < until {
+            if self.fleet.has_died(at)? {
+                return Ok(());
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+        Err(error)
     }
 
     async fn has_fired(&mut self, hosts: &[usize], point: &str) -> Result<bool> {

@@ -19,12 +19,16 @@ on_both!(
     boards_are_repaired_and_nothing_else,
 );
 
-async fn execute(stage: &Stage, sql: &str) -> Result<()> {
+pub async fn database(stage: &Stage) -> Result<Database> {
     let settings = Settings {
         url: stage.database.clone(),
         ..Settings::default()
     };
-    let database = Database::connect(&settings).await?;
+    Ok(Database::connect(&settings).await?)
+}
+
+pub async fn execute(stage: &Stage, sql: &str) -> Result<()> {
+    let database = database(stage).await?;
     let statement = database.statement(sql, vec![]);
     database.writer().execute_raw(statement).await?;
     Ok(())

@@ -13,6 +13,7 @@ mod crash;
 mod dead_letters;
 mod flash_sale;
 mod foreign;
+mod million;
 mod orders;
 mod processes;
 mod refusals;

@@ -240,21 +240,25 @@ pub async fn coupon_result(client: &Client, coupon: u64, user: u64) -> Result<Va
 /// Declares a test on both grounds. The real one's name says all three services, so that each can be asked for by name.
 #[macro_export]
 macro_rules! on_both {
-    ($($name:ident),+ $(,)?) => { $(
+    ($($name:ident),+ $(,)?) => { $( $crate::on_both!(@ $name,); )+ };
+    ($($name:ident),+; ignored: $why:literal) => { $( $crate::on_both!(@ $name, #[ignore = $why]); )+ };
+    (@ $name:ident, $(#[$attribute:meta])*) => {
         mod $name {
             use $crate::whole::stage::Stage;
 
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            $(#[$attribute])*
             async fn embedded() {
                 super::$name(Stage::embedded()).await;
             }
 
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            $(#[$attribute])*
             async fn on_kafka_mysql_redis() {
                 if let Some(stage) = Stage::real(&stringify!($name).replace('_', "-")).await {
                     super::$name(stage).await;
                 }
             }
         }
-    )+ };
+    };
 }
