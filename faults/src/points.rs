@@ -71,9 +71,9 @@ use Reach::{
 };
 use Role::{Api, Consumers, Janitor, Relay, Scheduler};
 
-/// The answer to a COMMIT lost once.
-const LOST_ORDER: Reach = After("sql.order-place.after", "1*return(error)->off");
-const LOST_CHARGE: Reach = After("sql.wallet-charge.after", "1*return(error)->off");
+/// The answers to COMMITs lost; not each leads to the question (a batch of refusals does not).
+const LOST_ORDER: Reach = After("sql.order-place.after", "8*return(error)->off");
+const LOST_CHARGE: Reach = After("sql.wallet-charge.after", "8*return(error)->off");
 
 #[rustfmt::skip]
 pub const STEPS: &[Step] = &[
