@@ -276,7 +276,7 @@ mod tests {
             assert_eq!(topic.max_message_bytes, Some(1_000 + HEADROOM_BYTES));
         }
         let names = consumed_topics(&settings(vec![1_000]));
-        assert_eq!(names, ["a", "a-g-retry-1000", "a-g-retry-0"]);
+        assert_eq!(names, ["a", "a-g-retry-0", "a-g-retry-1000"]);
     }
 
     #[test]
