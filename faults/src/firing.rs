@@ -67,10 +67,6 @@ impl Firing<'_> {
         let point = self.fault.point();
         let hosts = self.fleet.of(self.fault.step.role);
         for at in &hosts {
-            let client = self.fleet.client(*at);
-            if let Reach::After(first, told) = self.fault.step.reach {
-                arm(&client, first, told).await?;
-            }
             self.arm_unless_dead(*at, &point, actions).await?;
         }
         let until = Instant::now() + PATIENCE;
@@ -80,6 +76,7 @@ impl Firing<'_> {
                 let first = led_at.is_none();
                 led_at = Some(Instant::now());
                 self.lead(first).await?;
+                self.lead_after(&hosts).await?;
             }
             if self.has_fired(&hosts, &point).await? {
                 break true;
@@ -91,8 +88,21 @@ impl Firing<'_> {
         };
         for at in &hosts {
             self.arm_unless_dead(*at, &point, "off").await?;
+            if let Reach::After(first, _) = self.fault.step.reach {
+                self.arm_unless_dead(*at, first, "off").await?;
+            }
         }
         ensure!(fired, "{point} was not reached within {PATIENCE:?}");
+        Ok(())
+    }
+
+    /// Another step is to fail first, again and again until that has led there.
+    async fn lead_after(&mut self, hosts: &[usize]) -> Result<()> {
+        if let Reach::After(first, told) = self.fault.step.reach {
+            for at in hosts {
+                self.arm_unless_dead(*at, first, told).await?;
+            }
+        }
         Ok(())
     }
 

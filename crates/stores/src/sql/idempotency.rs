@@ -3,6 +3,7 @@
 //! `find` and `insert` itself; the janitor prunes.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use commerce::answer::{Answer, Answered, Claim, Keyed, StoreError};
@@ -78,7 +79,8 @@ where
 {
     let mut round = 1;
     loop {
-        let error = match once(db, name, &keyed, &effect).await {
+        let repeated = AtomicBool::new(false);
+        let error = match once(db, name, &keyed, &effect, &repeated).await {
             Ok(answered) => return Ok(answered),
             Err(error) => error,
         };
@@ -91,10 +93,13 @@ where
                 match settle(db, claim).await {
                     Ok(None) => {}
                     // It was this very command, whose answer nobody has seen.
-                    Ok(Some(record)) if record.request_hash == claim.request_hash => {
+                    Ok(Some(record))
+                        if record.request_hash == claim.request_hash
+                            && !repeated.load(Ordering::Relaxed) =>
+                    {
                         return Ok(Answered::Fresh(record.answer));
                     }
-                    Ok(Some(_)) => return Ok(Answered::Mismatch),
+                    Ok(Some(record)) => return Ok(record.answered(claim)),
                     Err(_) => return Err(error.into()),
                 }
             }
@@ -107,11 +112,13 @@ where
     }
 }
 
+/// `repeated`: whether the answer was there already.
 async fn once<'a, C, T, R, F>(
     db: &Database,
     name: &'static str,
     keyed: &Keyed<'a, C, T, R>,
     effect: &F,
+    repeated: &AtomicBool,
 ) -> Result<Answered, Failure>
 where
     C: Send + Sync,
@@ -130,7 +137,9 @@ where
         Box::pin(async move {
             if let Some(claim) = keyed.claim {
                 let mut found = find(tx, dialect, &[claim.scope]).await?;
-                if let Some(record) = found.remove(&claim.scope) {
+                let record = found.remove(&claim.scope);
+                repeated.store(record.is_some(), Ordering::Relaxed);
+                if let Some(record) = record {
                     return Ok(record.answered(claim));
                 }
             }
