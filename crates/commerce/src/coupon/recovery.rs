@@ -31,23 +31,35 @@ impl Scheduler {
         {
             return Ok(false);
         }
+        // No queue was ever ready: nobody can have joined, and nothing can have been lost. That is noted before anybody can, so
+        // that a loss from now on is seen.
+        let first = known.is_none();
+        if first && !self.note_first(&seen.id).await? {
+            return Ok(false);
+        }
         let campaigns = self.live().await?;
-        if known.is_some() {
+        if !first {
             tracing::warn!(
                 campaigns = campaigns.len(),
                 "the coupon queue's server came back different: recovering"
             );
         }
-        let coupons: Vec<CouponId> = campaigns.iter().map(|campaign| campaign.id).collect();
+        let coupons: Vec<CouponId> = match first {
+            true => Vec::new(),
+            false => campaigns.iter().map(|campaign| campaign.id).collect(),
+        };
         let incarnation = self.queue.reopen(&coupons).await?;
-        if campaigns.iter().any(|campaign| campaign.opened_epoch > 0) {
+        if first && incarnation != seen.id {
+            return Ok(false);
+        }
+        if !first && campaigns.iter().any(|campaign| campaign.opened_epoch > 0) {
             self.drain().await?;
         }
         for campaign in &campaigns {
             self.store
                 .lease_recovery(&self.owner, settings.recovery_lease_ms)
                 .await?;
-            self.reopen(campaign).await?;
+            self.reopen(campaign, first).await?;
         }
         if !self.store.recovered(&self.owner, &incarnation).await? {
             tracing::warn!("the right to recover was lost meanwhile: recovering again");
@@ -85,11 +97,22 @@ impl Scheduler {
         Ok(())
     }
 
-    async fn reopen(&self, campaign: &Campaign) -> Result<(), Error> {
-        if campaign.opened_epoch == 0 {
-            if self.opening.first(campaign.id).await? {
-                return Ok(());
-            }
+    async fn note_first(&self, incarnation: &str) -> Result<bool, Error> {
+        let lease_ms = self.settings.recovery_lease_ms;
+        Ok(self.store.recovered(&self.owner, incarnation).await?
+            && self.store.lease_recovery(&self.owner, lease_ms).await?)
+    }
+
+    async fn reopen(&self, campaign: &Campaign, first: bool) -> Result<(), Error> {
+        let opened = campaign.opened_epoch > 0;
+        if !opened && self.opening.first(campaign.id).await? {
+            return Ok(());
+        }
+        if first {
+            // It is in this very server, or on its way there; if it is not, `heal` will find it missing.
+            return Ok(());
+        }
+        if !opened {
             // A join has brought it in since the campaigns were read: into this very server, where it was not suspended.
             let terms = self.opening.terms(campaign);
             if matches!(self.queue.refresh(&terms).await?, Known::Current(_)) {
