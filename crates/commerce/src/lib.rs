@@ -7,6 +7,7 @@ pub mod clock;
 pub mod http;
 pub mod ids;
 pub mod json;
+pub mod pace;
 pub mod page;
 pub mod wire;
 

@@ -2,9 +2,10 @@
 //! CloudEvents binary mode, spring-kafka's type header, one traceparent, and a dense number per event type.
 //! The relay and producers write them; the consumer runtime reads them.
 
+use bytes::Bytes;
 use uuid::Uuid;
 
-use crate::record::{Headers, Record};
+use crate::record::{HeaderName, Headers, Record};
 
 /// UTF-8 of the class name or token, as spring-kafka's JSON deserializer reads it.
 pub const TYPE_ID: &str = "__TypeId__";
@@ -12,17 +13,38 @@ pub const TYPE_ID: &str = "__TypeId__";
 pub const SEQ: &str = "madang-seq";
 pub const TRACEPARENT: &str = "traceparent";
 pub const CE_ID: &str = "ce_id";
+const CE_SPECVERSION: &str = "ce_specversion";
+const CE_TYPE: &str = "ce_type";
+const CE_SOURCE: &str = "ce_source";
+const CE_TIME: &str = "ce_time";
+const CONTENT_TYPE: &str = "content-type";
+
+/// Names of the headers that every event of a shop carries.
+const KNOWN: [&str; 9] = [
+    TYPE_ID,
+    CE_SPECVERSION,
+    CE_ID,
+    CE_TYPE,
+    CE_SOURCE,
+    CE_TIME,
+    CONTENT_TYPE,
+    SEQ,
+    TRACEPARENT,
+];
+
+/// These, and one or two of the event's own.
+const HEADERS_MAX: usize = 12;
 
 /// What the headers of one event say.
 #[derive(Clone, Debug)]
 pub struct Envelope {
     pub id: Uuid,
     /// CloudEvents type such as `order.completed`.
-    pub kind: String,
+    pub kind: Bytes,
     /// Value of `__TypeId__`.
-    pub type_id: String,
+    pub type_id: Bytes,
     /// CloudEvents source, a URI reference such as `/madang`.
-    pub source: String,
+    pub source: Bytes,
     pub time: jiff::Timestamp,
     pub seq: Option<i64>,
     /// W3C trace context; `None` leaves the header out only when the log's user has none to give.
@@ -31,23 +53,30 @@ pub struct Envelope {
 
 impl Envelope {
     #[must_use]
-    pub fn headers(&self) -> Headers {
-        let mut headers = Headers::new();
-        headers.append(TYPE_ID, self.type_id.clone());
-        headers.append("ce_specversion", "1.0");
+    pub fn headers(self) -> Headers {
+        let mut headers = Headers::with_capacity(HEADERS_MAX);
+        headers.append(TYPE_ID, self.type_id);
+        headers.append(CE_SPECVERSION, "1.0");
         headers.append(CE_ID, self.id.to_string());
-        headers.append("ce_type", self.kind.clone());
-        headers.append("ce_source", self.source.clone());
-        headers.append("ce_time", self.time.to_string());
-        headers.append("content-type", "application/json");
+        headers.append(CE_TYPE, self.kind);
+        headers.append(CE_SOURCE, self.source);
+        headers.append(CE_TIME, self.time.to_string());
+        headers.append(CONTENT_TYPE, "application/json");
         if let Some(seq) = self.seq {
             headers.append(SEQ, seq.to_string());
         }
-        if let Some(traceparent) = &self.traceparent {
-            headers.append(TRACEPARENT, traceparent.clone());
+        if let Some(traceparent) = self.traceparent {
+            headers.append(TRACEPARENT, traceparent);
         }
         headers
     }
+}
+
+/// A name that was read, without a copy where it is one that events carry.
+#[must_use]
+pub fn header_name(name: &str) -> HeaderName {
+    let known = KNOWN.iter().find(|known| **known == name);
+    known.map_or_else(|| name.to_owned().into(), |known| (*known).into())
 }
 
 /// What makes a record the same record when it is delivered again.

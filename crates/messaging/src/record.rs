@@ -1,11 +1,16 @@
 //! A record as it lies on a topic: key, value, headers, and where it lies.
 //! Not an event: nothing here reads the value. Both adapters of the log and the consumer runtime use it.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
+
+/// A header's name: most are known to the program, and those cost nothing.
+pub type HeaderName = Cow<'static, str>;
 
 /// Headers in the order they were written. A name may occur more than once; the last one counts, as it does for spring-kafka.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Headers(Vec<(String, Option<Bytes>)>);
+pub struct Headers(Vec<(HeaderName, Option<Bytes>)>);
 
 impl Headers {
     #[must_use]
@@ -13,18 +18,23 @@ impl Headers {
         Self::default()
     }
 
+    #[must_use]
+    pub fn with_capacity(headers: usize) -> Self {
+        Self(Vec::with_capacity(headers))
+    }
+
     /// Appends a header; earlier ones of the same name stay.
-    pub fn append(&mut self, name: impl Into<String>, value: impl Into<Bytes>) {
+    pub fn append(&mut self, name: impl Into<HeaderName>, value: impl Into<Bytes>) {
         self.0.push((name.into(), Some(value.into())));
     }
 
     /// Appends a header whose value may be null, as Kafka allows.
-    pub fn append_nullable(&mut self, name: impl Into<String>, value: Option<Bytes>) {
+    pub fn append_nullable(&mut self, name: impl Into<HeaderName>, value: Option<Bytes>) {
         self.0.push((name.into(), value));
     }
 
     /// Removes every header of that name and appends this one.
-    pub fn replace(&mut self, name: &str, value: impl Into<Bytes>) {
+    pub fn replace(&mut self, name: &'static str, value: impl Into<Bytes>) {
         self.remove(name);
         self.append(name, value);
     }
@@ -50,7 +60,7 @@ impl Headers {
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (&str, Option<&Bytes>)> {
-        self.0.iter().map(|(n, v)| (n.as_str(), v.as_ref()))
+        self.0.iter().map(|(n, v)| (&**n, v.as_ref()))
     }
 
     #[must_use]

@@ -3,10 +3,12 @@
 //! queue is dropped. How a batch is admitted is the engine's affair: both coupon queues use this.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use commerce::coupon::queue::{Error, Joined};
 use commerce::ids::{CouponId, UserId};
+use commerce::pace::Pace;
 use tokio::sync::{mpsc, oneshot};
 
 #[derive(Clone, Debug)]
@@ -15,6 +17,8 @@ pub struct Settings {
     pub batch_max: usize,
     /// Joins that may wait for the next batch; more wait outside.
     pub waiting_max: usize,
+    /// How long a join waits for company at most, while others are being admitted.
+    pub gather_max_ms: u64,
 }
 
 impl Default for Settings {
@@ -22,6 +26,7 @@ impl Default for Settings {
         Self {
             batch_max: 512,
             waiting_max: 8_192,
+            gather_max_ms: 5,
         }
     }
 }
@@ -49,7 +54,7 @@ impl Joining {
     #[must_use]
     pub fn start(settings: &Settings, engine: impl Admit) -> Self {
         let (joins, waiting) = mpsc::channel(settings.waiting_max.max(1));
-        tokio::spawn(run(engine, settings.batch_max.max(1), waiting));
+        tokio::spawn(run(engine, settings.clone(), waiting));
         Self(joins)
     }
 
@@ -63,12 +68,16 @@ impl Joining {
     }
 }
 
-async fn run(engine: impl Admit, batch_max: usize, mut waiting: mpsc::Receiver<(Join, Reply)>) {
+async fn run(engine: impl Admit, settings: Settings, mut waiting: mpsc::Receiver<(Join, Reply)>) {
+    let batch_max = settings.batch_max.max(1);
+    let pace = Pace::new(Duration::from_millis(settings.gather_max_ms));
     let mut batch = Vec::with_capacity(batch_max);
-    while waiting.recv_many(&mut batch, batch_max).await > 0 {
+    while pace.gather(&mut waiting, &mut batch, batch_max).await {
+        let under_way = pace.begin(batch.len());
         let (joins, replies): (Vec<Join>, Vec<Reply>) = batch.drain(..).unzip();
         metrics::histogram!("madang_coupon_join_batch_size").record(joins.len() as f64);
         let answers = engine.admit(&joins).await;
+        drop(under_way);
         for (reply, answer) in replies.into_iter().zip(answers) {
             // Nobody waits any more: the place stands all the same.
             let _ = reply.send(answer);

@@ -76,8 +76,8 @@ pub fn record(
     let envelope = Envelope {
         id: Uuid::now_v7(),
         kind: KIND.into(),
-        type_id: dress.type_id.clone(),
-        source: dress.source.clone(),
+        type_id: dress.type_id.clone().into(),
+        source: dress.source.clone().into(),
         time: now,
         seq: None,
         traceparent: Some(traceparent()),

@@ -15,7 +15,7 @@ use jiff::tz::TimeZone;
 
 use super::ports::{Delivered, Delivery, Sink};
 use crate::clock::Clock;
-use state::State;
+use state::{Memory, State};
 
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -47,7 +47,7 @@ pub struct FileSink {
     settings: Arc<Settings>,
     clock: Arc<dyn Clock>,
     /// One writer of this process at a time; the lock file keeps other processes out.
-    turn: Arc<tokio::sync::Mutex<()>>,
+    turn: Arc<tokio::sync::Mutex<Memory>>,
 }
 
 impl FileSink {
@@ -69,13 +69,13 @@ impl Sink for FileSink {
     }
 
     async fn deliver(&self, batch: &[Delivery]) -> Vec<Delivered> {
-        let turn = self.turn.clone().lock_owned().await;
+        let mut turn = self.turn.clone().lock_owned().await;
         let now = self.clock.now().to_zoned(self.settings.time_zone.clone());
         let file = PathBuf::from(now.date().to_string()).join(EVENTS);
         let (settings, events) = (self.settings.clone(), batch.to_vec());
         // Runs to its end even where nobody waits for it any more, and keeps its turn until then.
         let appended = tokio::task::spawn_blocking(move || {
-            let appended = append(&settings, &file, &events);
+            let appended = append(&settings, &file, &events, &mut turn);
             drop(turn);
             appended
         })
@@ -93,13 +93,18 @@ impl Sink for FileSink {
 }
 
 /// Writes what is not there yet and makes it durable. `file` is relative to the folder.
-fn append(settings: &Settings, file: &Path, batch: &[Delivery]) -> io::Result<()> {
+fn append(
+    settings: &Settings,
+    file: &Path,
+    batch: &[Delivery],
+    memory: &mut Memory,
+) -> io::Result<()> {
     let folder = &settings.folder;
     fs::create_dir_all(folder)?;
     let lock = File::create(folder.join(LOCK))?;
     // Given back when the file is closed, by a crash too.
     lock.lock()?;
-    let mut state = State::load(folder)?;
+    let mut state = memory.recall(folder)?;
     let mut out = open(folder, file, &mut state)?;
     let mut bytes = Vec::new();
     for event in batch {
@@ -107,13 +112,13 @@ fn append(settings: &Settings, file: &Path, batch: &[Delivery]) -> io::Result<()
             line(&event.value, &mut bytes);
         }
     }
-    if bytes.is_empty() {
-        return Ok(());
+    if !bytes.is_empty() {
+        out.write_all(&bytes)?;
+        out.sync_data()?;
+        state.length += bytes.len() as u64;
+        state.save(folder)?;
     }
-    out.write_all(&bytes)?;
-    out.sync_data()?;
-    state.length += bytes.len() as u64;
-    state.save(folder)
+    memory.keep(folder, state)
 }
 
 /// The file at its end, with whatever an append that was cut off has left behind cut away. Nothing is ever appended to a file

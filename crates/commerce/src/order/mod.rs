@@ -42,6 +42,8 @@ pub struct Settings {
     pub batch_max: usize,
     /// Batches between their first read and their commit at once: 2 keep MySQL busy, SQLite has one writer.
     pub batches_in_flight: usize,
+    /// How long an order waits for company at most, while others are being committed.
+    pub gather_max_ms: u64,
     /// After so long without word from the store, the outcome of a batch is unknown.
     pub batch_timeout_ms: u64,
 }
@@ -52,6 +54,7 @@ impl Default for Settings {
             queue_max: 4_096,
             batch_max: 256,
             batches_in_flight: 2,
+            gather_max_ms: 20,
             batch_timeout_ms: 30_000,
         }
     }

@@ -1,5 +1,5 @@
-//! Group commit: orders that wait at the same time are decided in turn and committed together. An order alone waits for
-//! nobody. A task of its own owns each batch, so a client that goes away changes nothing; it ends with the process, and what was
+//! Group commit: orders that wait at the same time are decided in turn and committed together; `pace` says when. An order alone
+//! waits for nobody. A task of its own owns each batch, so a client that goes away changes nothing; it ends with the process, and what was
 //! not committed then was not answered either. `Orders` hands orders in.
 
 use std::ops::Range;
@@ -15,6 +15,7 @@ use super::store::{Batch, Placed, Store};
 use super::{Settings, http};
 use crate::answer::{Answered, Claim, StoreError};
 use crate::ids::{Allocator, Exhausted, LineId, OrderId, Series};
+use crate::pace::Pace;
 
 /// An order in the queue, and where its answer goes.
 pub(super) struct Waiting {
@@ -37,12 +38,14 @@ pub(super) struct Committer {
 /// batch: batches that are in flight together would take them in any order, while ids are to follow the order of arrival.
 pub(super) async fn gather(mut queue: mpsc::Receiver<Waiting>, committer: Arc<Committer>) {
     let batches = Arc::new(Semaphore::new(committer.settings.batches_in_flight.max(1)));
+    let pace = Pace::new(Duration::from_millis(committer.settings.gather_max_ms));
     let batch_max = committer.settings.batch_max.max(1);
     while let Ok(permit) = batches.clone().acquire_owned().await {
         let mut batch = Vec::new();
-        if queue.recv_many(&mut batch, batch_max).await == 0 {
+        if !pace.gather(&mut queue, &mut batch, batch_max).await {
             return;
         }
+        let under_way = pace.begin(batch.len());
         let started = Instant::now();
         metrics::histogram!("madang_order_batch_orders").record(batch.len() as f64);
         let Some((pending, replies)) = committer.numbered(batch).await else {
@@ -53,7 +56,7 @@ pub(super) async fn gather(mut queue: mpsc::Receiver<Waiting>, committer: Arc<Co
             committer.bisect(pending, replies).await;
             metrics::histogram!("madang_order_batch_seconds")
                 .record(started.elapsed().as_secs_f64());
-            drop(permit);
+            drop((under_way, permit));
         });
     }
 }

@@ -151,6 +151,7 @@ impl RankingHandler {
 fn failure(error: &Error) -> Failure {
     let kind = match error {
         Error::Unavailable(_) => "BoardUnavailable",
+        Error::Rebuilding(_) => "BoardRebuilding",
         Error::Lost(_) => "RebuildLost",
         Error::Failed(_) => "BoardFailed",
     };

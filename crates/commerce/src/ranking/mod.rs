@@ -44,6 +44,8 @@ pub struct Settings {
     pub rebuild_page: u32,
     /// Entries fed to a shadow at a time.
     pub feed_batch_max: usize,
+    /// How long a rebuild that was asked for waits for another one of the same day.
+    pub rebuild_wait_ms: u64,
     /// Standings kept of a window: those of products that are no longer in the catalogue are passed over.
     pub standings_max: usize,
 }
@@ -55,8 +57,9 @@ impl Default for Settings {
             retention_days: 35,
             cache_ms: 1_000,
             recount_cache_ms: 5_000,
-            rebuild_page: 1_000,
-            feed_batch_max: 500,
+            rebuild_page: 10_000,
+            feed_batch_max: 2_000,
+            rebuild_wait_ms: 60_000,
             standings_max: 200,
         }
     }
@@ -277,7 +280,7 @@ impl Rankings {
     /// Counts entries, rebuilding what is missing. Days whose boards have expired are passed over.
     ///
     /// # Errors
-    /// Those of the board, and `Unavailable` while another process rebuilds what is missing.
+    /// Those of the board, and `Rebuilding` while another process rebuilds what is missing.
     pub async fn apply(
         &self,
         mut entries: Vec<Entry>,

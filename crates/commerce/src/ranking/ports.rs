@@ -14,6 +14,9 @@ pub enum Error {
     /// The board cannot be reached; nothing is known of what was asked last, and all of it may be asked again.
     #[error("board unavailable: {0}")]
     Unavailable(String),
+    /// Another rebuilds the board just now; it is there, or free again, within a lease.
+    #[error("the board of {0} is being rebuilt")]
+    Rebuilding(Date),
     /// The shadow is no longer this rebuilder's: its lease ran out or the board lost data. Start the rebuild again.
     #[error("rebuild of board {0} lost its lease")]
     Lost(Date),

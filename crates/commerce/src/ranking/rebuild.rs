@@ -2,11 +2,16 @@
 //! count in it too, a snapshot of the database is fed into it, and it takes the board's place in one step.
 //! A rebuilder that dies leaves a shadow whose lease runs out; the next one starts over.
 
+use std::time::{Duration, Instant};
+
 use jiff::civil::Date;
 
 use super::Rankings;
 use super::ports::{Comparison, Error, Shadow};
 use crate::answer::StoreError;
+
+/// Between two looks at a board that another rebuilds.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// What `rebuild_all` did.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
@@ -21,7 +26,7 @@ impl Rankings {
     /// Rebuilds one day; the number of events counted.
     ///
     /// # Errors
-    /// `Unavailable` while another rebuilds it, or when board or database cannot be reached; the board stays as it was.
+    /// `Rebuilding` while another rebuilds it, `Unavailable` when board or database cannot be reached; the board stays as it was.
     pub async fn rebuild(&self, day: Date) -> Result<u64, Error> {
         let (shadow, events) = self.fed(day).await?;
         self.ports.board.flip(shadow).await?;
@@ -30,15 +35,31 @@ impl Rankings {
         Ok(events)
     }
 
+    /// As `rebuild`, after whoever rebuilds it now: their recount may be older than what the caller knows.
+    ///
+    /// # Errors
+    /// As `rebuild`; `Rebuilding` when others were at it for all of `rebuild_wait_ms`.
+    pub async fn rebuild_in_turn(&self, day: Date) -> Result<u64, Error> {
+        let until = Instant::now() + Duration::from_millis(self.settings.rebuild_wait_ms);
+        loop {
+            match self.rebuild(day).await {
+                Err(Error::Rebuilding(_)) if Instant::now() < until => {
+                    tokio::time::sleep(LOOK_AGAIN).await;
+                }
+                rebuilt => return rebuilt,
+            }
+        }
+    }
+
     /// Rebuilds every day that may have a board, and forgets how far the partitions counted: the recount holds all of it.
     ///
     /// # Errors
-    /// As `rebuild`; the days before the failure are done.
+    /// As `rebuild_in_turn`; the days before the failure are done.
     pub async fn rebuild_all(&self) -> Result<Rebuilt, Error> {
         self.ports.board.forget_places().await?;
         let mut rebuilt = Rebuilt::default();
         for day in self.calendar.kept(self.now()) {
-            rebuilt.events += self.rebuild(day).await?;
+            rebuilt.events += self.rebuild_in_turn(day).await?;
             rebuilt.days += 1;
         }
         Ok(rebuilt)
@@ -80,9 +101,7 @@ impl Rankings {
 
     async fn fed(&self, day: Date) -> Result<(Shadow, u64), Error> {
         let Some(mut shadow) = self.ports.board.open(day).await? else {
-            return Err(Error::Unavailable(format!(
-                "the board of {day} is being rebuilt"
-            )));
+            return Err(Error::Rebuilding(day));
         };
         let span = self.calendar.span(day);
         // The shadow is open, so whatever the snapshot does not see yet will be counted by `apply`.

@@ -307,5 +307,6 @@ pub fn log_settings(kafka: &Kafka) -> messaging::kafka::Settings {
         fetch_min_bytes: kafka.fetch_min_bytes,
         fetch_wait_max_ms: kafka.fetch_wait_max_ms,
         metadata_refresh_ms: kafka.metadata_refresh_ms,
+        statistics_ms: kafka.statistics_ms,
     }
 }

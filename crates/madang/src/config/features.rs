@@ -9,6 +9,7 @@ pub struct Orders {
     pub queue_max: usize,
     pub batch_max: usize,
     pub batches_in_flight: usize,
+    pub gather_max_ms: u64,
     pub batch_timeout_ms: u64,
 }
 
@@ -23,6 +24,7 @@ pub struct Coupon {
     pub held_max: u32,
     pub joins_batch_max: usize,
     pub joins_waiting_max: usize,
+    pub joins_gather_max_ms: u64,
     pub streams_max: usize,
     pub stream_poll_ms: u64,
     pub stream_keep_alive_ms: u64,
@@ -100,6 +102,7 @@ pub struct Ranking {
     pub recount_cache_ms: u64,
     pub rebuild_page: u32,
     pub feed_batch_max: usize,
+    pub rebuild_wait_ms: u64,
     pub standings_max: usize,
     pub lease_ms: u64,
 }

@@ -152,6 +152,7 @@ pub struct Kafka {
     pub fetch_min_bytes: usize,
     pub fetch_wait_max_ms: u64,
     pub metadata_refresh_ms: u64,
+    pub statistics_ms: u64,
     pub client: BTreeMap<String, String>,
 }
 

@@ -31,7 +31,7 @@ fn settings(config: &Config) -> Settings {
     let topics = config.topics.all();
     let type_ids: HashMap<_, _> = topics
         .into_iter()
-        .map(|(_, topic)| (topic.name.clone(), topic.type_id.clone()))
+        .map(|(_, topic)| (topic.name.clone(), topic.type_id.clone().into()))
         .collect();
     Settings {
         shards: outbox.shards,
@@ -45,7 +45,7 @@ fn settings(config: &Config) -> Settings {
         drain_ms: outbox.drain_ms,
         depth_ms: outbox.depth_ms,
         held_max: outbox.held_max,
-        source: config.shop.source.clone(),
+        source: config.shop.source.clone().into(),
         type_ids,
         ..Settings::default()
     }

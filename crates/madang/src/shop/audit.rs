@@ -60,7 +60,7 @@ pub async fn repair_boards(shop: &Shop, wait: Duration) -> anyhow::Result<Report
     let days: Vec<_> = found.checks.iter().flat_map(|check| &check.days).collect();
     let mut repaired = Vec::new();
     for day in days {
-        let events = shop.features.rankings.rebuild(*day).await?;
+        let events = shop.features.rankings.rebuild_in_turn(*day).await?;
         repaired.push(format!(
             "board of {day}, recounted from {events} sales and cancels"
         ));

@@ -35,6 +35,7 @@ pub fn adapters(ground: &Ground<'_>) -> Adapters {
     let joins = joining::Settings {
         batch_max: coupon.joins_batch_max,
         waiting_max: coupon.joins_waiting_max,
+        gather_max_ms: coupon.joins_gather_max_ms,
     };
     if let Some(redis) = ground.redis {
         let queue = Arc::new(RedisQueue::new(redis.clone(), &joins));

@@ -191,6 +191,7 @@ fn order_settings(config: &Config) -> order::Settings {
         queue_max: orders.queue_max,
         batch_max: orders.batch_max,
         batches_in_flight: orders.batches_in_flight,
+        gather_max_ms: orders.gather_max_ms,
         batch_timeout_ms: orders.batch_timeout_ms,
     }
 }

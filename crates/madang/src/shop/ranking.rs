@@ -30,6 +30,7 @@ pub fn service(
         recount_cache_ms: ranking.recount_cache_ms,
         rebuild_page: ranking.rebuild_page,
         feed_batch_max: ranking.feed_batch_max,
+        rebuild_wait_ms: ranking.rebuild_wait_ms,
         standings_max: ranking.standings_max,
     };
     let ports = Ports {

@@ -72,7 +72,7 @@ impl Default for Settings {
             topics: Vec::new(),
             concurrency: 3,
             batch_max: 500,
-            batch_interval_ms: 50,
+            batch_interval_ms: 100,
             reset: Reset::Earliest,
             retry: Retry::in_place(None),
             backoff: Backoff::default(),

@@ -226,6 +226,10 @@ impl ClientContext for Context {
     fn error(&self, error: KafkaError, reason: &str) {
         self.reporter.error(error, reason);
     }
+
+    fn stats_raw(&self, statistics: &[u8]) {
+        self.reporter.statistics(statistics);
+    }
 }
 
 impl ConsumerContext for Context {

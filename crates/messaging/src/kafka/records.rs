@@ -11,6 +11,7 @@ use rdkafka::bindings::{
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{Timestamp, bindings::rd_kafka_headers_t};
 
+use crate::envelope::header_name;
 use crate::record::{Headers, Record, TimestampType, TopicPartition};
 
 #[must_use]
@@ -34,15 +35,15 @@ pub fn record(message: &BorrowedMessage<'_>, at: &TopicPartition) -> Record {
 
 /// rdkafka's own accessor panics on a header name that is not UTF-8, which any foreign producer may send.
 fn headers(message: &BorrowedMessage<'_>) -> Headers {
-    let mut headers = Headers::new();
     let mut native: *mut rd_kafka_headers_t = ptr::null_mut();
     // SAFETY: the message is alive for the whole call; librdkafka keeps the headers with it.
     let found = unsafe { rd_kafka_message_headers(message.ptr(), &mut native) };
     if found != rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
-        return headers;
+        return Headers::new();
     }
     // SAFETY: `native` was just set, and belongs to the message.
     let count = unsafe { rd_kafka_header_cnt(native) };
+    let mut headers = Headers::with_capacity(count);
     for index in 0..count {
         let mut name = ptr::null();
         let mut value = ptr::null();
@@ -55,7 +56,7 @@ fn headers(message: &BorrowedMessage<'_>) -> Headers {
             }
             let value = (!value.is_null())
                 .then(|| Bytes::copy_from_slice(std::slice::from_raw_parts(value.cast(), size)));
-            (CStr::from_ptr(name).to_string_lossy().into_owned(), value)
+            (header_name(&CStr::from_ptr(name).to_string_lossy()), value)
         };
         headers.append_nullable(name, value);
     }

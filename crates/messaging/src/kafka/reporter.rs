@@ -1,6 +1,8 @@
 //! What librdkafka has to say, said once: an outage is one line when it begins and one when it ends.
 //! Every client of the adapter has one as its context or in it.
 
+use std::sync::atomic::{AtomicI64, Ordering};
+
 use parking_lot::Mutex;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -20,6 +22,15 @@ pub struct Reporter {
     /// Which client it is, for the log.
     client: String,
     state: Mutex<State>,
+    /// Requests that were told of already.
+    requests: AtomicI64,
+}
+
+/// What is wanted of librdkafka's statistics.
+#[derive(serde::Deserialize)]
+struct Statistics {
+    /// Requests to brokers since the client was made.
+    tx: i64,
 }
 
 /// Since the broker answered last.
@@ -47,6 +58,19 @@ impl Reporter {
         Self {
             client: client.into(),
             state: Mutex::default(),
+            requests: AtomicI64::new(0),
+        }
+    }
+
+    /// Counts the requests since the last time.
+    pub fn statistics(&self, json: &[u8]) {
+        match serde_json::from_slice::<Statistics>(json) {
+            Ok(Statistics { tx }) => {
+                let new = tx - self.requests.swap(tx, Ordering::Relaxed);
+                metrics::counter!("madang_kafka_requests_total", "client" => self.client.clone())
+                    .increment(new.unsigned_abs());
+            }
+            Err(error) => tracing::debug!(%error, "librdkafka's statistics cannot be read"),
         }
     }
 

@@ -50,6 +50,8 @@ pub struct Settings {
     pub fetch_wait_max_ms: u64,
     /// How soon a topic created or widened later is noticed.
     pub metadata_refresh_ms: u64,
+    /// How often producers and members count their requests to brokers; 0: never.
+    pub statistics_ms: u64,
 }
 
 impl Default for Settings {
@@ -73,8 +75,9 @@ impl Default for Settings {
             fetch_bytes_max: 8 * 1024 * 1024,
             prefetch_max_kib: 8 * 1024,
             fetch_min_bytes: 32 * 1024,
-            fetch_wait_max_ms: 50,
+            fetch_wait_max_ms: 100,
             metadata_refresh_ms: 10_000,
+            statistics_ms: 10_000,
         }
     }
 }
@@ -211,7 +214,8 @@ impl Settings {
             .set("queue.buffering.max.messages", self.queue_max.to_string())
             .set("queue.buffering.max.kbytes", self.queue_max_kib.to_string())
             .set("compression.type", &self.compression)
-            .set("topic.metadata.propagation.max.ms", "5000");
+            .set("topic.metadata.propagation.max.ms", "5000")
+            .set("statistics.interval.ms", self.statistics_ms.to_string());
         self.with_client(config)
     }
 
@@ -252,7 +256,8 @@ impl Settings {
         let mut config = self.consumer(group);
         config
             .set("fetch.min.bytes", self.fetch_min_bytes.to_string())
-            .set("fetch.wait.max.ms", self.fetch_wait_max_ms.to_string());
+            .set("fetch.wait.max.ms", self.fetch_wait_max_ms.to_string())
+            .set("statistics.interval.ms", self.statistics_ms.to_string());
         if self.assignor == "broker" {
             // The session is the broker's to time in this protocol.
             config.set("group.protocol", "consumer");

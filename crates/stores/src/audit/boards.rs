@@ -43,7 +43,7 @@ pub async fn check(boards: Boards<'_>, settings: &Settings) -> Result<Option<Che
     for day in boards.rankings.known_days().await? {
         match boards.rankings.recount(day).await {
             Ok(recount) => recounts.push((day, recount)),
-            Err(BoardError::Unavailable(_)) => {
+            Err(BoardError::Rebuilding(_)) => {
                 arrive = false;
                 break;
             }

@@ -11,6 +11,7 @@ use futures::future::BoxFuture;
 use sea_orm::{ConnectionTrait, Value};
 
 use super::dialect::{chunks, list, padded};
+use super::writes::Writes;
 use super::{AsSqlError, Borrows, Database, Dialect, Error, Transaction, within};
 
 /// How often a command is taken up again after another process took its key in the same moment, or its commit got no answer.
@@ -234,9 +235,16 @@ pub(super) async fn insert(
     dialect: Dialect,
     records: &[(&Claim, &Answer)],
 ) -> Result<(), Failure> {
+    let mut writes = Writes::new(dialect);
+    write(&mut writes, records);
+    writes.send(tx).await.map_err(taken)
+}
+
+/// As `insert`, to go out together with the effect, after all of it. What sending fails with goes through `taken`.
+pub(super) fn write(writes: &mut Writes, records: &[(&Claim, &Answer)]) {
     let mut sorted = records.to_vec();
     sorted.sort_unstable_by_key(|(claim, _)| claim.scope);
-    let row = format!("(?, ?, ?, ?, ?, {})", dialect.now_us());
+    let row = format!("(?, ?, ?, ?, ?, {})", writes.dialect().now_us());
     let mut rest = sorted.as_slice();
     for size in chunks(rest.len(), CHUNK_MAX) {
         let (now, later) = rest.split_at(size);
@@ -246,14 +254,17 @@ pub(super) async fn insert(
             vec![row.as_str(); size].join(", ")
         );
         let values = now.iter().flat_map(|(claim, answer)| row_of(claim, answer));
-        tx.execute_raw(dialect.statement(sql, values.collect()))
-            .await
-            .map_err(|e| match Error::from(e) {
-                Error::Duplicate(_) => Failure::Taken,
-                other => Failure::Sql(other),
-            })?;
+        writes.push(sql, values.collect(), size);
     }
-    Ok(())
+}
+
+/// A key that another process has used shows itself as a duplicate. Were it a row of the effect, whose ids nobody else has,
+/// the rounds that follow would come to the same end.
+pub(super) fn taken(error: Error) -> Failure {
+    match error {
+        Error::Duplicate(_) => Failure::Taken,
+        other => Failure::Sql(other),
+    }
 }
 
 fn row_of(claim: &Claim, answer: &Answer) -> [Value; 5] {

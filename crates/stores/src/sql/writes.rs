@@ -209,7 +209,7 @@ fn literal(value: &Value, out: &mut String) -> Result<(), Error> {
         Value::Int(Some(number)) => out.push_str(&number.to_string()),
         Value::SmallInt(Some(number)) => out.push_str(&number.to_string()),
         Value::String(Some(text)) => quoted(text, out),
-        Value::Bytes(Some(bytes)) => hex(bytes, out),
+        Value::Bytes(Some(bytes)) => binary(bytes, out),
         Value::BigInt(None)
         | Value::Int(None)
         | Value::SmallInt(None)
@@ -226,7 +226,7 @@ fn literal(value: &Value, out: &mut String) -> Result<(), Error> {
 
 /// Quoted where no character has a meaning inside quotes in any mode; else its bytes in hexadecimal.
 fn quoted(text: &str, out: &mut String) {
-    if text.bytes().all(|b| b != b'\'' && b != b'\\' && b >= b' ') {
+    if is_plain(text) {
         out.push('\'');
         out.push_str(text);
         out.push('\'');
@@ -234,6 +234,22 @@ fn quoted(text: &str, out: &mut String) {
         out.push_str("_utf8mb4 ");
         hex(text.as_bytes(), out);
     }
+}
+
+/// Text among the bytes, such as JSON, is quoted: half as long as its digits.
+fn binary(bytes: &[u8], out: &mut String) {
+    match std::str::from_utf8(bytes) {
+        Ok(text) if text.is_ascii() && is_plain(text) => {
+            out.push_str("_binary '");
+            out.push_str(text);
+            out.push('\'');
+        }
+        _ => hex(bytes, out),
+    }
+}
+
+fn is_plain(text: &str) -> bool {
+    text.bytes().all(|b| b != b'\'' && b != b'\\' && b >= b' ')
 }
 
 fn hex(bytes: &[u8], out: &mut String) {
@@ -264,10 +280,12 @@ mod tests {
             None::<String>.into(),
             "말 \"? x".into(),
             vec![0_u8, 255].into(),
+            b"{\"a\":1}".to_vec().into(),
+            b"it's".to_vec().into(),
         ];
         assert_eq!(
-            inlined("(?, ?, ?, ?, ?)", &values).unwrap(),
-            "(7, -3, NULL, '말 \"? x', X'00FF')"
+            inlined("(?, ?, ?, ?, ?, ?, ?)", &values).unwrap(),
+            "(7, -3, NULL, '말 \"? x', X'00FF', _binary '{\"a\":1}', X'69742773')"
         );
         assert!(inlined("?, ?", &[1_i64.into()]).is_err());
         assert!(inlined("?", &[1_i64.into(), 2_i64.into()]).is_err());

@@ -161,6 +161,8 @@ async fn java(further: &[String]) -> Result<Command> {
         .context("fetching Kafka's jars")??;
     let mut command = Command::new(java);
     command
+        // Brokers of tests and benchmarks live for minutes: the optimizing compiler would take more of the processor than it gives back.
+        .args(["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"])
         .args(["-Xmx512m", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"])
         .args(further)
         .arg("-cp")

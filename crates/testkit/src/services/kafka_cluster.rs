@@ -113,7 +113,7 @@ fn member(node: usize, port: u16, controller: u16, voters: &str) -> Beyond {
     Beyond {
         properties: properties.into(),
         // Three of them share the machine with the shop.
-        java: vec!["-Xmx256m".to_owned(), "-XX:+UseSerialGC".to_owned()],
+        java: vec!["-Xmx256m".to_owned()],
         ..Beyond::default()
     }
 }

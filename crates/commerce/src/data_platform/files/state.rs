@@ -4,6 +4,7 @@
 use std::collections::{HashSet, VecDeque};
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -57,5 +58,49 @@ impl State {
         file.sync_all()?;
         fs::rename(&new, folder.join(STATE))?;
         File::open(folder)?.sync_all()
+    }
+}
+
+/// The state as this process last saw it, so that it is read again only where another has replaced it since.
+#[derive(Default)]
+pub(super) struct Memory(Option<(Stamp, State)>);
+
+/// Tells one `state.json` from the next: each is a new file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stamp {
+    inode: u64,
+    changed_s: i64,
+    changed_ns: i64,
+    bytes: u64,
+}
+
+impl Stamp {
+    fn of(folder: &Path) -> io::Result<Option<Self>> {
+        match fs::metadata(folder.join(STATE)) {
+            Ok(file) => Ok(Some(Self {
+                inode: file.ino(),
+                changed_s: file.ctime(),
+                changed_ns: file.ctime_nsec(),
+                bytes: file.len(),
+            })),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl Memory {
+    /// The state of the folder. What was kept is given away: an append that fails half-way leaves nothing behind to trust.
+    pub(super) fn recall(&mut self, folder: &Path) -> io::Result<State> {
+        let now = Stamp::of(folder)?;
+        match self.0.take() {
+            Some((stamp, state)) if now == Some(stamp) => Ok(state),
+            _ => State::load(folder),
+        }
+    }
+
+    pub(super) fn keep(&mut self, folder: &Path, state: State) -> io::Result<()> {
+        self.0 = Stamp::of(folder)?.map(|stamp| (stamp, state));
+        Ok(())
     }
 }

@@ -8,6 +8,7 @@ mod backlog;
 mod bad_input;
 mod callers;
 mod catalogue;
+mod counters;
 mod coupons;
 mod crash;
 mod dead_letters;

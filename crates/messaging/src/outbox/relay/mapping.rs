@@ -34,11 +34,12 @@ pub(super) fn outgoing(row: &Row, settings: &Settings) -> Outgoing {
     let by_topic = settings.type_ids.get(&row.topic);
     let type_id = by_topic
         .or_else(|| settings.type_ids.get(&row.kind))
-        .unwrap_or(&row.kind);
+        .cloned()
+        .unwrap_or_else(|| row.kind.clone().into());
     let envelope = Envelope {
         id: row.id,
-        kind: row.kind.clone(),
-        type_id: type_id.clone(),
+        kind: row.kind.clone().into(),
+        type_id,
         source: settings.source.clone(),
         time: jiff::Timestamp::from_microsecond(row.created_us).unwrap_or_default(),
         seq: row.seq,
@@ -47,7 +48,7 @@ pub(super) fn outgoing(row: &Row, settings: &Settings) -> Outgoing {
     let mut headers = envelope.headers();
     for (name, value) in &row.headers {
         if name != TRACEPARENT {
-            headers.append(name.clone(), value.clone());
+            headers.append(name.clone(), value.clone().into_bytes());
         }
     }
     Outgoing {
@@ -91,11 +92,11 @@ fn is_traceparent(value: &str) -> bool {
         part.len() == length && part.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
     };
     let some = |part: &str| part.bytes().any(|b| b != b'0');
-    let parts: Vec<&str> = value.split('-').collect();
-    let [version, trace, span, flags] = parts[..] else {
-        return false;
-    };
-    version == "00" && hex(trace, 32) && some(trace) && hex(span, 16) && some(span) && hex(flags, 2)
+    let mut parts = value.split('-');
+    let mut part = || parts.next().unwrap_or_default();
+    let (version, trace, span, flags) = (part(), part(), part(), part());
+    let fits = version == "00" && hex(trace, 32) && hex(span, 16) && hex(flags, 2);
+    fits && some(trace) && some(span) && parts.next().is_none()
 }
 
 /// Not sampled: nobody has recorded where it begins.
@@ -132,7 +133,7 @@ mod tests {
     #[test]
     fn a_row_becomes_a_record_with_its_envelope() {
         let settings = Settings {
-            type_ids: [("order.completed".to_owned(), "com.Order".to_owned())].into(),
+            type_ids: [("order.completed".to_owned(), "com.Order".into())].into(),
             ..Settings::default()
         };
         let row = row(None, vec![("x".into(), "1".into())]);

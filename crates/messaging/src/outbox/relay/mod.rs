@@ -16,6 +16,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use metrics::gauge;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 pub use mapping::{dead_letter_topic, required_topics};
@@ -32,6 +33,7 @@ struct Shared {
     store: Arc<dyn Store>,
     settings: Settings,
     wake: Wake,
+    started: Instant,
 }
 
 pub struct Relay {
@@ -52,6 +54,7 @@ impl Relay {
                 store,
                 settings,
                 wake,
+                started: Instant::now(),
             }),
         }
     }

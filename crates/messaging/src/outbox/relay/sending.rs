@@ -55,11 +55,12 @@ impl Shard {
         Ok(())
     }
 
-    /// After a batch of so many rows that began then; a full one is followed at once.
+    /// After a batch of so many rows that began then; a full one is followed at once. The shards of a process keep the same
+    /// beat, so that what they send at once is one request a partition.
     fn space_batches(&mut self, began: Instant, rows: usize) {
         let settings = &self.shared.settings;
         if rows < settings.batch_max as usize {
-            self.next_batch = began + Duration::from_millis(settings.batch_interval_ms);
+            self.next_batch = next_beat(self.shared.started, began, settings.batch_interval_ms);
         }
     }
 
@@ -106,5 +107,34 @@ impl Shard {
             Some(sent) => self.in_flight.push(std::future::ready(sent).boxed()),
             None => self.in_flight.push(sending),
         }
+    }
+}
+
+/// The first beat that is at least half an interval after `at`; they are counted from `start`.
+fn next_beat(start: Instant, at: Instant, interval_ms: u64) -> Instant {
+    let interval = Duration::from_millis(interval_ms);
+    if interval.is_zero() {
+        return at;
+    }
+    let earliest = at + interval / 2;
+    let past = ((earliest - start).as_nanos() % interval.as_nanos()) as u64;
+    match past {
+        0 => earliest,
+        past => earliest + interval - Duration::from_nanos(past),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn beats_are_the_same_for_all_shards_and_never_near() {
+        let start = Instant::now();
+        let ms = |ms| start + Duration::from_millis(ms);
+        for (at, next) in [(0, 20), (1, 20), (10, 20), (11, 40), (30, 40), (31, 60)] {
+            assert_eq!(next_beat(start, ms(at), 20), ms(next), "after {at}");
+        }
+        assert_eq!(next_beat(start, ms(7), 0), ms(7));
     }
 }

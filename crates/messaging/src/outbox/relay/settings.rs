@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 
+use bytes::Bytes;
 use uuid::Uuid;
 
 use crate::backoff::Backoff;
@@ -37,9 +38,9 @@ pub struct Settings {
     pub held_max: usize,
     pub backoff: Backoff,
     /// `ce_source` of every event.
-    pub source: String,
+    pub source: Bytes,
     /// From a row's topic, or else its `kind`, to its `__TypeId__`; a kind that is missing is its own type id.
-    pub type_ids: HashMap<String, String>,
+    pub type_ids: HashMap<String, Bytes>,
 }
 
 impl Default for Settings {

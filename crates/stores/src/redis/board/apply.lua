@@ -19,6 +19,8 @@ for i = 2, #KEYS do
   if not board.is_live and not board.is_shadowed then
     missing[#missing + 1] = KEYS[i]
   end
+  board.live_sums, board.live_known = tally(), {}
+  board.twin_sums, board.twin_known = tally(), {}
   boards[i - 1] = board
 end
 if #missing > 1 then
@@ -30,11 +32,11 @@ for i = 4 + #boards + 1, #ARGV, 5 do
   local kind, id = string.sub(ARGV[i + 1], 1, 1), string.sub(ARGV[i + 1], 2)
   local product, quantity, amount = ARGV[i + 2], ARGV[i + 3], ARGV[i + 4]
   if kind == 's' then
-    if board.is_live and note(board.live, id) then
-      count(board.live, product, quantity, amount)
+    if board.is_live and note(board.live, id, board.live_known) then
+      board.live_sums = gather(board.live, board.live_sums, product, quantity, amount)
     end
-    if board.is_shadowed and note(board.twin, id) then
-      count(board.twin, product, quantity, amount)
+    if board.is_shadowed and note(board.twin, id, board.twin_known) then
+      board.twin_sums = gather(board.twin, board.twin_sums, product, quantity, amount)
     end
   elseif redis.call('SADD', board.foreign, id) == 1 then
     add(board.foreign_score, product, quantity)
@@ -46,6 +48,8 @@ for i = 4 + #boards + 1, #ARGV, 5 do
 end
 
 for i, board in ipairs(boards) do
+  pour(board.live, board.live_sums)
+  pour(board.twin, board.twin_sums)
   local at = ARGV[4 + i]
   expire_board(board, at)
   if board.is_live then

@@ -55,12 +55,48 @@ local function count(sheet, product, quantity, amount)
   add(sheet.amount, product, amount)
 end
 
--- Notes the event number; whether it was new here.
-local function note(sheet, seq)
+-- What a batch counts, by product, so that the sets are written once a product. Sums are exact below 2^53: what could lead
+-- past it in one batch is counted by itself.
+local LARGE = 13  -- characters; 10^12 a thousand times is below 2^53
+
+local function tally()
+  return {quantities = {}, amounts = {}, entries = 0}
+end
+
+local function pour(sheet, sums)
+  for product, quantity in pairs(sums.quantities) do
+    count(sheet, product, string.format('%.0f', quantity), string.format('%.0f', sums.amounts[product]))
+  end
+end
+
+-- The tally to go on with.
+local function gather(sheet, sums, product, quantity, amount)
+  if #quantity > LARGE or #amount > LARGE then
+    count(sheet, product, quantity, amount)
+    return sums
+  end
+  if sums.entries == 1000 then
+    pour(sheet, sums)
+    sums = tally()
+  end
+  sums.entries = sums.entries + 1
+  sums.quantities[product] = (sums.quantities[product] or 0) + tonumber(quantity)
+  sums.amounts[product] = (sums.amounts[product] or 0) + tonumber(amount)
+  return sums
+end
+
+-- Notes the event number; whether it was new here. `known` is the caller's, of this sheet: blocks that are listed already.
+local function note(sheet, seq, known)
   local n = tonumber(seq)
-  local block = string.format('%.0f', math.floor(n / 65536))
-  redis.call('SADD', sheet.blocks, block)
-  return redis.call('SETBIT', sheet.seen .. block, n % 65536, 1) == 0
+  local number = math.floor(n / 65536)
+  local bits = known[number]
+  if not bits then
+    local block = string.format('%.0f', number)
+    redis.call('SADD', sheet.blocks, block)
+    bits = sheet.seen .. block
+    known[number] = bits
+  end
+  return redis.call('SETBIT', bits, n % 65536, 1) == 0
 end
 
 local function drop(sheet)

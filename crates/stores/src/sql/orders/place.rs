@@ -92,13 +92,13 @@ async fn carry_out(tx: &Transaction, dialect: Dialect, batch: Batch<'_>) -> Resu
     let rows = placed.iter().flat_map(|p| batch.outlet.rows(&p.turn));
     let rows: Vec<Row> = rows.collect();
     outbox::write_rows(&mut writes, &rows)?;
-    writes.send(tx).await?;
     let answers: Vec<Answer> = decisions.iter().map(batch.render).collect();
     let claimed = fresh.iter().zip(&answers);
     let claimed: Vec<_> = claimed
         .filter_map(|(order, answer)| Some((order.claim.as_ref()?, answer)))
         .collect();
-    idempotency::insert(tx, dialect, &claimed).await?;
+    idempotency::write(&mut writes, &claimed);
+    writes.send(tx).await.map_err(idempotency::taken)?;
     for placement in placed {
         let step = batch.outlet.before_commit(&placement.turn).await;
         step.map_err(|cause| Failure::Sql(Error::CalledOff(cause)))?;

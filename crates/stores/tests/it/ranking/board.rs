@@ -1,13 +1,15 @@
 //! Counting on boards: once an event, whatever arrives how often and in what order, and only where a board is.
 
-use commerce::ranking::model::Place;
-use commerce::ranking::ports::{Applied, Read};
+use commerce::ranking::model::{AMOUNT_MAX, Entry, Place};
+use commerce::ranking::ports::{Applied, Counted, Read};
+use messaging::envelope::Identity;
 
 use super::stage::{Stage, at, counted, day, foreign, listed, on_boards, own, product, rebuild};
 
 on_boards!(
     an_event_alone_creates_no_board,
     each_event_counts_once,
+    sums_of_a_large_batch_are_exact,
     a_cancel_may_come_before_its_sale,
     foreign_events_count_once_and_outlive_rebuilds,
     equal_scores_rank_by_product_id,
@@ -49,6 +51,35 @@ async fn each_event_counts_once(stage: &Stage) {
     board.apply(&again, Some(&at(0, 2))).await.unwrap();
     let expected = [(1, 5, 500), (2, 2, 200)];
     assert_eq!(listed(&*board, &[day(22)]).await, expected);
+}
+
+/// More entries than a script adds up before it writes, and amounts of which only a few fit into 2^53.
+async fn sums_of_a_large_batch_are_exact(stage: &Stage) {
+    let board = stage.board();
+    rebuild(&*board, day(22), &[]).await;
+    let amount = AMOUNT_MAX / 4 - 1;
+    let mut batch: Vec<Entry> = (1..=2_500).map(|seq| own(seq, day(22), 1, 1)).collect();
+    for (entry, amount) in batch.iter_mut().zip([amount, amount, amount, -amount]) {
+        entry.amount = amount;
+    }
+    board.apply(&batch, None).await.unwrap();
+    let expected = [(1, 2_500, 2 * amount + 2_496 * 100)];
+    assert_eq!(listed(&*board, &[day(22)]).await, expected);
+    let page: Vec<Counted> = batch.iter().map(counted_as).collect();
+    let mut shadow = board.open(day(22)).await.unwrap().unwrap();
+    board.feed(&mut shadow, &page).await.unwrap();
+    let compared = board.compare(shadow, 5).await.unwrap();
+    assert_eq!((compared.products, compared.different), (1, 0));
+}
+
+fn counted_as(entry: &Entry) -> Counted {
+    let Identity::Seq(seq) = entry.identity else {
+        unreachable!("they are the shop's own");
+    };
+    Counted {
+        amount: entry.amount,
+        ..counted(seq, entry.product.get(), entry.quantity)
+    }
 }
 
 async fn a_cancel_may_come_before_its_sale(stage: &Stage) {

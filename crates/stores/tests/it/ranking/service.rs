@@ -11,7 +11,7 @@ use commerce::clock::{Clock, from_us};
 use commerce::ids::ProductId;
 use commerce::ranking::consumer::RankingHandler;
 use commerce::ranking::model::Window;
-use commerce::ranking::ports::{Board, Card, SalesHistory, Shelf};
+use commerce::ranking::ports::{Board, Card, Error, SalesHistory, Shelf};
 use commerce::ranking::{Ports, Rankings, Settings};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -29,6 +29,7 @@ on_boards!(
     lost_boards_are_rebuilt_from_the_orders,
     lost_effects_are_read_again_and_gaps_are_passed,
     boards_equal_the_recount,
+    a_rebuild_waits_for_anothers,
     reads_fall_back_and_heal,
     a_request_counts_its_own_events_once,
 );
@@ -85,7 +86,7 @@ fn service(stage: &Stage, board: Arc<dyn Board>) -> Arc<Rankings> {
 fn record(offset: i64, value: &str, headers: &[(&str, &str)]) -> Event {
     let mut all = Headers::new();
     for (name, value) in headers {
-        all.append(*name, value.to_string());
+        all.append(name.to_string(), value.to_string());
     }
     let record = Record {
         topic: "product-ranking-topic".into(),
@@ -269,6 +270,17 @@ async fn boards_equal_the_recount(stage: &Stage) {
         let compared = rankings.compare(recount, 5).await.unwrap();
         assert_eq!(compared.different, 0, "{day}");
     }
+}
+
+async fn a_rebuild_waits_for_anothers(stage: &Stage) {
+    let board = stage.board_with_lease(600);
+    let rankings = service(stage, board.clone());
+    // Of a rebuilder that has died since.
+    board.open(day(22)).await.unwrap().unwrap();
+    let refused = rankings.rebuild(day(22)).await;
+    assert!(matches!(refused, Err(Error::Rebuilding(on)) if on == day(22)));
+    assert_eq!(rankings.rebuild_in_turn(day(22)).await.unwrap(), 0);
+    assert_eq!(rankings.known_days().await.unwrap(), [day(22)]);
 }
 
 async fn reads_fall_back_and_heal(stage: &Stage) {
