@@ -21,6 +21,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// Records of one read, and how long it may wait for them.
 const READ_MAX: usize = 500;
 const READ_WAIT_MS: u64 = 1_000;
+/// After so many reads without a record there is none.
+const EMPTY_READS_MAX: u32 = 5;
 
 /// What was found. Clean when nothing differs and nothing is on its way.
 #[derive(Debug, Default, Serialize)]
@@ -144,11 +146,15 @@ async fn numbers_of(log: &dyn EventLog, topic: &str) -> Result<Vec<i64>, Error> 
     let mut numbers = Vec::new();
     for marks in log.watermarks(topic).await? {
         let at = TopicPartition::new(topic, marks.partition);
-        let mut next = marks.low;
-        while next < marks.high {
+        let (mut next, mut empty) = (marks.low, 0);
+        // A broker may be slow to answer; a partition may also end with records that retention has taken.
+        while next < marks.high && empty < EMPTY_READS_MAX {
             let records = log.read(&at, next, READ_MAX, READ_WAIT_MS).await?;
-            let Some(last) = records.last() else { break };
-            next = last.offset + 1;
+            let Some(last) = records.last() else {
+                empty += 1;
+                continue;
+            };
+            (next, empty) = (last.offset + 1, 0);
             let found = records.iter().filter_map(|record| record.headers.text(SEQ));
             numbers.extend(found.filter_map(|text| text.parse::<i64>().ok()));
         }

@@ -24,31 +24,31 @@ use crate::record::TopicPartition;
 const NOWHERE: i64 = -1;
 
 /// A partition of ours.
-struct Held {
-    /// Tells this assignment from earlier ones, whose workers may still report.
-    generation: u64,
+pub(super) struct Held {
+    /// Tells who works on it from those before, who may still report.
+    pub(super) generation: u64,
     /// Offset of the first record that is not settled; the worker moves it.
-    progress: Arc<AtomicI64>,
+    pub(super) progress: Arc<AtomicI64>,
     committed: i64,
     stop: CancellationToken,
-    worker: Option<AbortHandle>,
+    pub(super) worker: Option<AbortHandle>,
     /// Rewinds in a row.
-    rewinds: u32,
+    pub(super) rewinds: u32,
 }
 
-struct Report {
-    partition: TopicPartition,
-    generation: u64,
-    end: End,
+pub(super) struct Report {
+    pub(super) partition: TopicPartition,
+    pub(super) generation: u64,
+    pub(super) end: End,
 }
 
 pub(super) struct Member {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     /// `None` once left.
-    membership: Option<Box<dyn Membership>>,
-    partitions: HashMap<TopicPartition, Held>,
-    workers: JoinSet<Report>,
-    generations: u64,
+    pub(super) membership: Option<Box<dyn Membership>>,
+    pub(super) partitions: HashMap<TopicPartition, Held>,
+    pub(super) workers: JoinSet<Report>,
+    pub(super) generations: u64,
     delivered: bool,
     commit_failing: bool,
 }
@@ -165,6 +165,12 @@ impl Member {
             return;
         };
         let held = entry.get_mut();
+        // A seek that is still to be tried again has been carried out after all: else no batch would have come.
+        if let Some(earlier) = held.worker.take() {
+            earlier.abort();
+        }
+        self.generations += 1;
+        held.generation = self.generations;
         let worker = Worker::new(
             Arc::clone(&self.shared),
             partition.clone(),
@@ -217,41 +223,9 @@ impl Member {
                 held.rewinds = 0;
                 membership.ready(&partition);
             }
-            End::Seek(offset) => {
-                held.rewinds = held.rewinds.saturating_add(1);
-                held.progress.store(offset, Ordering::Release);
-                match membership.seek(&partition, offset).await {
-                    Ok(()) => {
-                        tracing::warn!(consumer = self.shared.settings.name, %partition, offset, "reading again from here")
-                    }
-                    Err(error) => self.seek_later(partition, generation, offset, &error),
-                }
-            }
+            End::Seek(offset) => self.seek(partition, offset).await,
             End::Stopped => {}
         }
-    }
-
-    fn seek_later(
-        &mut self,
-        partition: TopicPartition,
-        generation: u64,
-        offset: i64,
-        error: &Error,
-    ) {
-        let Some(held) = self.partitions.get_mut(&partition) else {
-            return;
-        };
-        let settings = &self.shared.settings;
-        tracing::error!(consumer = settings.name, %partition, offset, %error, "cannot seek, trying again");
-        let wait = settings.backoff.delay(held.rewinds);
-        held.worker = Some(self.workers.spawn(async move {
-            tokio::time::sleep(wait).await;
-            Report {
-                partition,
-                generation,
-                end: End::Seek(offset),
-            }
-        }));
     }
 
     async fn on_revoked(&mut self, revocation: Revocation) {

@@ -10,6 +10,7 @@ mod member;
 mod meters;
 mod route;
 mod runtime;
+mod seeking;
 mod settings;
 mod settle;
 mod spans;

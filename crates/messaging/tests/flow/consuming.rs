@@ -204,3 +204,28 @@ async fn lag_is_what_is_not_committed_retry_topics_included() {
     assert_eq!(records().await, [0, 0, 0, 0]);
     shop.close().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_seek_whose_answer_was_lost_is_made_once() {
+    let log = FakeLog::new(&[("a", 1)]);
+    log.fill("a", 0, 10);
+    log.lose_seeks([Error::Unavailable("no answer".into())]);
+    let settings = Settings {
+        batch_interval_ms: 0,
+        batch_max: 5,
+        ..settings()
+    };
+    let calls = AtomicUsize::new(0);
+    let shop = Shop::open(&log, settings, move |batch| {
+        match calls.fetch_add(1, Ordering::Relaxed) {
+            1 => Verdict::Rewind { offset: 2 },
+            _ => done(batch),
+        }
+    });
+    shop.committed("a", 0, 10).await;
+    log.fill("a", 0, 3);
+    shop.committed("a", 0, 13).await;
+    let begun: Vec<i64> = shop.calls.lock().iter().map(|call| call[0].2).collect();
+    assert_eq!(begun, [0, 5, 2, 7, 10]);
+    shop.close().await;
+}

@@ -173,6 +173,9 @@ async fn a_thousand_orders_are_few_messages() {
     let shop = ground.stage.open(1_000, 50, 1_000_000).await;
     let consumers = ["ranking", "analytics", "data-platform"];
     let cost = ground.cost_of(&shop, order, &consumers).await;
+    let metrics = shop.client().get("/metrics").await.expect("metrics").text;
+    let published = sum(&metrics, "madang_outbox_delay_seconds_count");
+    assert_eq!(published, 3 * COUNT, "the delay of each event is told");
     cost.is_within(Cost {
         statements: 4_000,
         commits: 600,

@@ -2,7 +2,7 @@
 //! Nothing is decided here about when; the shard's turn does that.
 //! Part of the shard.
 
-use metrics::counter;
+use metrics::{Counter, Histogram, counter, histogram};
 use tokio::time::Instant;
 
 use super::mapping;
@@ -24,6 +24,34 @@ pub(super) struct Refused {
     pub again: Instant,
 }
 
+/// A topic's, kept so that a row costs no look-up by labels.
+pub(super) struct Meters {
+    published: Counter,
+    dead: Counter,
+    delay_seconds: Histogram,
+}
+
+impl Meters {
+    fn of(topic: &str) -> Self {
+        let counted = |outcome: &'static str| counter!("madang_outbox_published_total", "topic" => topic.to_owned(), "outcome" => outcome);
+        Self {
+            published: counted("published"),
+            dead: counted("dead"),
+            delay_seconds: histogram!("madang_outbox_delay_seconds", "topic" => topic.to_owned()),
+        }
+    }
+
+    /// `delay_us`: from the event's instant, which is before its commit, to the acknowledgement.
+    fn acknowledged(&self, dead: bool, delay_us: i64) {
+        if dead {
+            self.dead.increment(1);
+        } else {
+            self.published.increment(1);
+            self.delay_seconds.record(delay_us.max(0) as f64 / 1e6);
+        }
+    }
+}
+
 impl Shard {
     pub(super) fn settle(&mut self, sent: Sent) {
         let Sent {
@@ -32,11 +60,12 @@ impl Shard {
             dead,
         } = sent;
         let mut results = results.into_iter();
+        let now_us = jiff::Timestamp::now().as_microsecond();
         let mut away = None;
         let mut dead_letters = (Vec::new(), Vec::new());
         for row in rows {
             match results.next() {
-                Some(Ok(_)) => self.acknowledge(&row, dead),
+                Some(Ok(_)) => self.acknowledge(&row, dead, now_us),
                 Some(Err(error @ log::Error::Unavailable(_))) => {
                     self.known.remove(&row.id);
                     away = Some(error);
@@ -69,7 +98,7 @@ impl Shard {
         }
     }
 
-    fn acknowledge(&mut self, row: &Row, dead: bool) {
+    fn acknowledge(&mut self, row: &Row, dead: bool, now_us: i64) {
         if self.acknowledged.is_empty() {
             self.acknowledged_at = Instant::now();
         }
@@ -79,8 +108,13 @@ impl Shard {
             self.missing_topics.remove(&row.topic);
         }
         self.published += 1;
-        let outcome = if dead { "dead" } else { "published" };
-        counter!("madang_outbox_published_total", "topic" => row.topic.clone(), "outcome" => outcome).increment(1);
+        if !self.meters.contains_key(&row.topic) {
+            self.meters
+                .insert(row.topic.clone(), Meters::of(&row.topic));
+        }
+        if let Some(meters) = self.meters.get(&row.topic) {
+            meters.acknowledged(dead, now_us - row.created_us);
+        }
     }
 
     /// No topic takes the row: it stays where it is and is tried again later and later; its neighbours go on.

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::Shared;
-use super::settling::{Refused, Sent};
+use super::settling::{Meters, Refused, Sent};
 use crate::outbox::{Error, Lease};
 
 enum Turn {
@@ -55,6 +55,7 @@ pub(super) struct Shard {
     /// No batch begins before this, for batches of a worthwhile size.
     pub(super) next_batch: Instant,
     pub(super) published: u64,
+    pub(super) meters: HashMap<String, Meters>,
 }
 
 impl Shard {
@@ -80,6 +81,7 @@ impl Shard {
             not_before: now,
             next_batch: now,
             published: 0,
+            meters: HashMap::new(),
         }
     }
 
