@@ -1,0 +1,268 @@
+//! Runs a load on one side, or alternately on two, and holds what came back against what the shops say they did.
+//! Most scenarios are a `Work` that is handed to it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::load::{Kind, Load, Next, Tally};
+use crate::options::{Drive, Effort, Rivalry};
+use crate::processor::used;
+use crate::report::{Report, Run};
+use crate::stage::{Grounds, Metrics, Seed, Side, Stage};
+
+/// A load and what must have come of it.
+pub struct Work {
+    pub name: String,
+    pub kinds: Vec<Kind>,
+    /// Only the first kind is the figure.
+    pub first_only: bool,
+    pub seed: Seed,
+    /// The requests of a run; 0 is the warm-up. Called once a run and side.
+    pub traffic: Box<dyn Fn(usize) -> Next>,
+    pub proof: Proof,
+}
+
+/// What the stores must hold afterwards, beside a clean audit.
+#[derive(Clone, Copy)]
+pub enum Proof {
+    Nothing,
+    /// As many orders as there were 201s.
+    Orders,
+    /// As many coupons as joins were accepted, but no more than each campaign's quota.
+    Coupons {
+        quota: u64,
+    },
+}
+
+/// All that was answered on one side, warm-up among it.
+#[derive(Default)]
+pub struct Answered {
+    /// By method and route as the shop names them, and status.
+    statuses: BTreeMap<(&'static str, &'static str, u16), u64>,
+    /// Accepted in each run, which is a campaign where joins are measured.
+    joined: Vec<u64>,
+}
+
+impl Answered {
+    pub fn add(&mut self, kinds: &[Kind], tally: &Tally) {
+        for (kind, of) in kinds.iter().zip(&tally.kinds) {
+            for (status, count) in &of.statuses {
+                let key = (kind.method, kind.route, *status);
+                *self.statuses.entry(key).or_default() += count;
+            }
+        }
+        let joined = tally
+            .kinds
+            .first()
+            .map_or(0, |kind| kind.of(201) + kind.of(202));
+        self.joined.push(joined);
+    }
+
+    pub fn of(&self, status: u16) -> u64 {
+        let all = self.statuses.iter();
+        all.filter(|((.., it), _)| *it == status)
+            .map(|(_, count)| count)
+            .sum()
+    }
+}
+
+pub async fn contest(work: &Work, drive: &Drive, rivalry: &Rivalry) -> Result<Report> {
+    ensure!(drive.runs >= 1, "--runs must be at least 1");
+    let mut stage = Stage::set(drive, rivalry, &work.seed).await?;
+    let (sides, checks) = compete(work, drive, &stage).await?;
+    let load = described(&drive.effort, drive.rate, drive.runs);
+    let mut report = Report::new(&work.name, load, stage.grounds.as_mut()).await?;
+    for (side, runs) in stage.sides.iter().zip(sides) {
+        report.side(&side.name, runs);
+    }
+    report.checks = checks;
+    Ok(report)
+}
+
+/// Warm-up and runs, the sides in turn; the runs of each side, and what held.
+async fn compete(
+    work: &Work,
+    drive: &Drive,
+    stage: &Stage,
+) -> Result<(Vec<Vec<Run>>, Vec<String>)> {
+    let mut runs: Vec<Vec<Run>> = stage.sides.iter().map(|_| Vec::new()).collect();
+    let mut answered: Vec<Answered> = stage.sides.iter().map(|_| Answered::default()).collect();
+    let mut before = Vec::new();
+    for side in &stage.sides {
+        before.push(side.metrics().await?);
+    }
+    for number in 0..=drive.runs {
+        for (i, side) in stage.sides.iter().enumerate() {
+            let seconds = match number {
+                0 => drive.effort.warm_up_seconds,
+                _ => drive.effort.seconds,
+            };
+            if seconds == 0 {
+                answered[i].joined.push(0);
+                continue;
+            }
+            let load = drive
+                .effort
+                .load(side.addresses.clone(), drive.rate, seconds)?;
+            let next = (work.traffic)(number);
+            let (mut run, tally) = measured(work, stage.grounds.as_ref(), side, &load, &next)
+                .await
+                .with_context(|| side.name.clone())?;
+            answered[i].add(&work.kinds, &tally);
+            if number > 0 {
+                run.caught_up(stage.caught_up(side).await?);
+                runs[i].push(run);
+            } else {
+                stage.caught_up(side).await?;
+            }
+        }
+    }
+    let mut checks = Vec::new();
+    for (i, side) in stage.sides.iter().enumerate() {
+        // A shop in an open loop may say that it is overloaded; that is counted and shown.
+        if drive.rate.is_none() {
+            let other: u64 = runs[i].iter().map(|run| run.other).sum();
+            let told = &answered[i].statuses;
+            ensure!(other == 0, "{}: {other} other answers: {told:?}", side.name);
+        }
+        let all_done = runs[i].iter().all(|run| run.done > 0);
+        ensure!(all_done, "{}: nothing was done in a run", side.name);
+        let proof = (work.proof, before[i].as_ref());
+        checks.extend(proven(stage, side, &answered[i], proof).await?);
+    }
+    Ok((runs, checks))
+}
+
+/// One run with the processor time of all who had a part in it.
+pub async fn measured(
+    work: &Work,
+    grounds: Option<&Grounds>,
+    side: &Side,
+    load: &Load,
+    next: &Next,
+) -> Result<(Run, Tally)> {
+    let meter = match (&side.own, grounds) {
+        (Some(own), Some(grounds)) => grounds.meter(&own.shops),
+        _ => crate::processor::Meter::default(),
+    };
+    let before = meter.read()?;
+    let tally = load.run(work.kinds.len(), next).await?;
+    let after = meter.read()?;
+    let mut run = Run::of(&tally, &work.kinds, work.first_only);
+    let (answers, seconds) = (Run::answers(&tally), tally.took.as_secs_f64());
+    run.processor = meter.used(&before, &after, answers, seconds);
+    let generator = used("generator", tally.generator_us, answers, seconds);
+    run.processor.push(generator);
+    run.behind = side.metrics().await?.map(|it| it.behind());
+    Ok((run, tally))
+}
+
+/// Holds the answers against the shop's own counts, the stores and the audit; says what held.
+async fn proven(
+    stage: &Stage,
+    side: &Side,
+    answered: &Answered,
+    (proof, before): (Proof, Option<&Metrics>),
+) -> Result<Vec<String>> {
+    let (Some(own), Some(grounds), Some(before)) = (&side.own, &stage.grounds, before) else {
+        return Ok(vec![format!(
+            "{}: statuses only, it is not ours",
+            side.name
+        )]);
+    };
+    let after = side.metrics().await?.context("a shop of ours")?;
+    counted(answered, before, &after).with_context(|| side.name.clone())?;
+    let mut checks = vec![format!("{}: /metrics count the answers alike", side.name)];
+    let (select, expected, what) = match proof {
+        Proof::Nothing => (None, 0, ""),
+        Proof::Orders => (
+            "SELECT COUNT(*) FROM orders".into(),
+            answered.of(201),
+            "orders",
+        ),
+        Proof::Coupons { quota } => (
+            "SELECT COUNT(*) FROM user_coupons".into(),
+            answered.joined.iter().map(|it| (*it).min(quota)).sum(),
+            "coupons",
+        ),
+    };
+    if let Some(select) = select
+        && let Some(found) = grounds.number(&own.settings, select).await?
+    {
+        ensure!(
+            found == expected,
+            "{}: {expected} {what} were answered and {found} are stored",
+            side.name
+        );
+        checks.push(format!("{}: {found} {what} stored, as answered", side.name));
+    }
+    if stage.audit(side).await? {
+        checks.push(format!("{}: audit clean", side.name));
+    }
+    Ok(checks)
+}
+
+/// Every answer that came is one that the shop counted, and the other way round.
+pub fn counted(answered: &Answered, before: &Metrics, after: &Metrics) -> Result<()> {
+    for ((method, route, status), came) in &answered.statuses {
+        if *status == 0 {
+            continue;
+        }
+        let code = status.to_string();
+        let labels = [
+            ("method", *method),
+            ("route", *route),
+            ("status", code.as_str()),
+        ];
+        let name = "madang_http_requests_total";
+        let told = after.sum(name, &labels) - before.sum(name, &labels);
+        ensure!(
+            (told - *came as f64).abs() < 0.5,
+            "{method} {route}: {came} answers {status} came, the shop counts {told}"
+        );
+    }
+    Ok(())
+}
+
+pub fn described(effort: &Effort, rate: Option<f64>, runs: usize) -> String {
+    let how = rate.map_or_else(
+        || "closed loop".to_owned(),
+        |rate| format!("open loop at {rate}/s"),
+    );
+    format!(
+        "{how}, {} connections, {runs} run(s) of {} after {} of warm-up, generator on {} thread(s)",
+        effort.connections,
+        text(effort.seconds),
+        text(effort.warm_up_seconds),
+        effort.threads
+    )
+}
+
+fn text(seconds: u64) -> String {
+    format!("{:?}", Duration::from_secs(seconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::traffic::ORDER;
+
+    #[test]
+    fn an_answer_that_the_shop_does_not_know_is_found() {
+        let mut tally = Tally::new(1).unwrap();
+        tally.count(0, 201, Duration::from_millis(1));
+        tally.count(0, 201, Duration::from_millis(1));
+        let mut answered = Answered::default();
+        answered.add(&[ORDER], &tally);
+        let told = |count| {
+            Metrics::parse(&format!(
+                "madang_http_requests_total{{method=\"POST\",route=\"/api/orders\",status=\"201\"}} {count}"
+            ))
+        };
+        assert!(counted(&answered, &told(3), &told(5)).is_ok());
+        assert!(counted(&answered, &told(3), &told(4)).is_err());
+        assert_eq!(answered.of(201), 2);
+    }
+}
