@@ -15,7 +15,10 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use scenario::{guard, isolation, joins, orders, rates, steps};
+use scenario::{
+    consumers, flash_sale, growth, guard, isolation, joins, mixed, orders, polls, rates, reads,
+    relay, soak, start, steps, streams, two_apis,
+};
 
 #[derive(Parser)]
 #[command(
@@ -33,6 +36,28 @@ enum Scenario {
     Orders(orders::Options),
     /// Joins of a coupon's first-come queue, every shopper once.
     Joins(joins::Options),
+    /// Many ask for few coupons, then for their answers until they are final.
+    FlashSale(flash_sale::Options),
+    /// Status polls of people who joined.
+    Polls(polls::Options),
+    /// Many open event streams, and how soon they are told.
+    Streams(streams::Options),
+    /// Product pages and the popular list.
+    Reads(reads::Options),
+    /// A relay alone drains a full outbox.
+    Relay(relay::Options),
+    /// Each consumer group alone drains full topics.
+    Consumers(consumers::Options),
+    /// Orders, joins, polls and reads at once.
+    Mixed(mixed::Options),
+    /// The mixed load for minutes, with the memory sampled.
+    Soak(soak::Options),
+    /// Start to ready, and what the idle shop takes.
+    Start(start::Options),
+    /// Orders in a shop that has many already, against an empty one.
+    Growth(growth::Options),
+    /// Two API processes on one database, against one.
+    TwoApis(two_apis::Options),
     /// Orders at one rate after another, until the shop does not keep it.
     Rates(rates::Options),
     /// Before and after events: answers, throughput, coupon failures.
@@ -58,6 +83,17 @@ async fn run(scenario: Scenario) -> Result<ExitCode> {
     let (report, json) = match &scenario {
         Scenario::Orders(it) => (orders::run(it).await?, it.drive.ours.json),
         Scenario::Joins(it) => (joins::run(it).await?, it.drive.ours.json),
+        Scenario::FlashSale(it) => (flash_sale::run(it).await?, it.ours.json),
+        Scenario::Polls(it) => (polls::run(it).await?, it.drive.ours.json),
+        Scenario::Streams(it) => (streams::run(it).await?, it.ours.json),
+        Scenario::Reads(it) => (reads::run(it).await?, it.drive.ours.json),
+        Scenario::Relay(it) => (relay::run(it).await?, it.ours.json),
+        Scenario::Consumers(it) => (consumers::run(it).await?, it.ours.json),
+        Scenario::Mixed(it) => (mixed::run(it).await?, it.drive.ours.json),
+        Scenario::Soak(it) => (soak::run(it).await?, it.ours.json),
+        Scenario::Start(it) => (start::run(it).await?, it.ours.json),
+        Scenario::Growth(it) => (growth::run(it).await?, it.ours.json),
+        Scenario::TwoApis(it) => (two_apis::run(it).await?, it.ours.json),
         Scenario::Rates(it) => (rates::run(it).await?, it.ours.json),
         Scenario::Steps(it) => (steps::run(it).await?, it.ours.json),
         Scenario::Guard(it) => return guard::run(it).await,

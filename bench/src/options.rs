@@ -99,6 +99,20 @@ pub struct Drive {
     pub embedded: bool,
 }
 
+impl Drive {
+    /// A closed loop on a shop of ours, for scenarios that set their stage themselves.
+    pub fn closed(ours: &Ours, effort: &Effort, runs: usize) -> Drive {
+        Drive {
+            ours: ours.clone(),
+            effort: effort.clone(),
+            runs,
+            rate: None,
+            url: None,
+            embedded: false,
+        }
+    }
+}
+
 /// What is driven beside the shop, alternately, in the same run of this program.
 #[derive(Args, Clone, Default)]
 pub struct Rivalry {

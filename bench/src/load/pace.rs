@@ -124,7 +124,9 @@ impl Timer {
         }
         // SAFETY: just made, and nobody else's.
         let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-        AsyncFd::new(fd).map(Timer)
+        // SAFETY: an `OwnedFd` keeps the same open descriptor until it is dropped.
+        let fd = unsafe { AsyncFd::register(fd) };
+        Ok(Timer(fd?))
     }
 
     async fn until(&self, at: Instant) -> io::Result<()> {

@@ -10,7 +10,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 pub use run::{Latency, Run};
-pub use spread::{Spread, number};
+pub use spread::Spread;
 
 use crate::machine::{Facts, Machine, facts};
 use crate::stage::Grounds;

@@ -126,7 +126,7 @@ impl Run {
             text.push_str(&format!("  never sent {}", self.unsent));
         }
         if self.kinds.len() > 1 || self.other > 0 {
-            for kind in &self.kinds {
+            for kind in self.kinds.iter().filter(|it| !it.statuses.is_empty()) {
                 text.push_str(&format!(
                     "\n        {:<18} {:>8.0}/s  {}  {:?}",
                     kind.kind,

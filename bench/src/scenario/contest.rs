@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::load::{Kind, Load, Next, Tally};
+use super::traffic::{JOIN, ORDER};
+use crate::load::{Heard, Kind, Load, Next, Pace, Tally};
 use crate::options::{Drive, Effort, Rivalry};
 use crate::processor::used;
 use crate::report::{Report, Run};
@@ -19,21 +20,26 @@ pub struct Work {
     /// Only the first kind is the figure.
     pub first_only: bool,
     pub seed: Seed,
-    /// The requests of a run; 0 is the warm-up. Called once a run and side.
-    pub traffic: Box<dyn Fn(usize) -> Next>,
-    pub proof: Proof,
+    /// Sent on each side before anything is measured, and caught up with.
+    pub first: Option<First>,
+    /// The requests of a run (0 is the warm-up) on a side. Called once for each.
+    pub traffic: Box<dyn Fn(usize, usize) -> Next>,
+    pub proofs: Vec<Proof>,
+}
+
+/// So many requests of the kinds of the work.
+pub struct First {
+    pub requests: u64,
+    pub traffic: Box<dyn Fn() -> Next>,
 }
 
 /// What the stores must hold afterwards, beside a clean audit.
 #[derive(Clone, Copy)]
 pub enum Proof {
-    Nothing,
     /// As many orders as there were 201s.
     Orders,
     /// As many coupons as joins were accepted, but no more than each campaign's quota.
-    Coupons {
-        quota: u64,
-    },
+    Coupons { quota: u64 },
 }
 
 /// All that was answered on one side, warm-up among it.
@@ -47,22 +53,23 @@ pub struct Answered {
 
 impl Answered {
     pub fn add(&mut self, kinds: &[Kind], tally: &Tally) {
+        let mut joined = 0;
         for (kind, of) in kinds.iter().zip(&tally.kinds) {
             for (status, count) in &of.statuses {
                 let key = (kind.method, kind.route, *status);
                 *self.statuses.entry(key).or_default() += count;
             }
+            if kind.route == JOIN.route {
+                joined += of.of(201) + of.of(202);
+            }
         }
-        let joined = tally
-            .kinds
-            .first()
-            .map_or(0, |kind| kind.of(201) + kind.of(202));
         self.joined.push(joined);
     }
 
-    pub fn of(&self, status: u16) -> u64 {
+    /// Of all requests to that route.
+    pub fn of(&self, route: &str, status: u16) -> u64 {
         let all = self.statuses.iter();
-        all.filter(|((.., it), _)| *it == status)
+        all.filter(|((_, at, it), _)| *at == route && *it == status)
             .map(|(_, count)| count)
             .sum()
     }
@@ -82,7 +89,7 @@ pub async fn contest(work: &Work, drive: &Drive, rivalry: &Rivalry) -> Result<Re
 }
 
 /// Warm-up and runs, the sides in turn; the runs of each side, and what held.
-async fn compete(
+pub async fn compete(
     work: &Work,
     drive: &Drive,
     stage: &Stage,
@@ -90,8 +97,13 @@ async fn compete(
     let mut runs: Vec<Vec<Run>> = stage.sides.iter().map(|_| Vec::new()).collect();
     let mut answered: Vec<Answered> = stage.sides.iter().map(|_| Answered::default()).collect();
     let mut before = Vec::new();
-    for side in &stage.sides {
+    for (i, side) in stage.sides.iter().enumerate() {
         before.push(side.metrics().await?);
+        if let Some(first) = &work.first {
+            let tally = prepared(first, work, &drive.effort, side).await?;
+            answered[i].add(&work.kinds, &tally);
+            stage.caught_up(side).await?;
+        }
     }
     for number in 0..=drive.runs {
         for (i, side) in stage.sides.iter().enumerate() {
@@ -106,8 +118,8 @@ async fn compete(
             let load = drive
                 .effort
                 .load(side.addresses.clone(), drive.rate, seconds)?;
-            let next = (work.traffic)(number);
-            let (mut run, tally) = measured(work, stage.grounds.as_ref(), side, &load, &next)
+            let next = (work.traffic)(number, i);
+            let (mut run, tally) = measured(work, stage.grounds.as_ref(), side, &load, &next, None)
                 .await
                 .with_context(|| side.name.clone())?;
             answered[i].add(&work.kinds, &tally);
@@ -129,10 +141,27 @@ async fn compete(
         }
         let all_done = runs[i].iter().all(|run| run.done > 0);
         ensure!(all_done, "{}: nothing was done in a run", side.name);
-        let proof = (work.proof, before[i].as_ref());
-        checks.extend(proven(stage, side, &answered[i], proof).await?);
+        let proofs = (&work.proofs[..], before[i].as_ref());
+        checks.extend(proven(stage, side, &answered[i], proofs).await?);
     }
     Ok((runs, checks))
+}
+
+async fn prepared(first: &First, work: &Work, effort: &Effort, side: &Side) -> Result<Tally> {
+    let mut load = effort.load(side.addresses.clone(), None, 0)?;
+    load.pace = Pace::Counted {
+        requests: first.requests,
+    };
+    let tally = load.run(work.kinds.len(), &(first.traffic)()).await?;
+    let run = Run::of(&tally, &work.kinds, false);
+    ensure!(
+        run.other == 0,
+        "{}: {} other answers before the load: {:?}",
+        side.name,
+        run.other,
+        run.kinds
+    );
+    Ok(tally)
 }
 
 /// One run with the processor time of all who had a part in it.
@@ -142,13 +171,14 @@ pub async fn measured(
     side: &Side,
     load: &Load,
     next: &Next,
+    heard: Option<Heard>,
 ) -> Result<(Run, Tally)> {
     let meter = match (&side.own, grounds) {
         (Some(own), Some(grounds)) => grounds.meter(&own.shops),
         _ => crate::processor::Meter::default(),
     };
     let before = meter.read()?;
-    let tally = load.run(work.kinds.len(), next).await?;
+    let tally = load.run_heard(work.kinds.len(), next, heard).await?;
     let after = meter.read()?;
     let mut run = Run::of(&tally, &work.kinds, work.first_only);
     let (answers, seconds) = (Run::answers(&tally), tally.took.as_secs_f64());
@@ -164,7 +194,7 @@ async fn proven(
     stage: &Stage,
     side: &Side,
     answered: &Answered,
-    (proof, before): (Proof, Option<&Metrics>),
+    (proofs, before): (&[Proof], Option<&Metrics>),
 ) -> Result<Vec<String>> {
     let (Some(own), Some(grounds), Some(before)) = (&side.own, &stage.grounds, before) else {
         return Ok(vec![format!(
@@ -175,28 +205,24 @@ async fn proven(
     let after = side.metrics().await?.context("a shop of ours")?;
     counted(answered, before, &after).with_context(|| side.name.clone())?;
     let mut checks = vec![format!("{}: /metrics count the answers alike", side.name)];
-    let (select, expected, what) = match proof {
-        Proof::Nothing => (None, 0, ""),
-        Proof::Orders => (
-            "SELECT COUNT(*) FROM orders".into(),
-            answered.of(201),
-            "orders",
-        ),
-        Proof::Coupons { quota } => (
-            "SELECT COUNT(*) FROM user_coupons".into(),
-            answered.joined.iter().map(|it| (*it).min(quota)).sum(),
-            "coupons",
-        ),
-    };
-    if let Some(select) = select
-        && let Some(found) = grounds.number(&own.settings, select).await?
-    {
+    for proof in proofs {
+        let (table, expected) = match proof {
+            Proof::Orders => ("orders", answered.of(ORDER.route, 201)),
+            Proof::Coupons { quota } => (
+                "user_coupons",
+                answered.joined.iter().map(|it| (*it).min(*quota)).sum(),
+            ),
+        };
+        let select = format!("SELECT COUNT(*) FROM {table}");
+        let Some(found) = grounds.number(&own.settings, &select).await? else {
+            continue;
+        };
         ensure!(
             found == expected,
-            "{}: {expected} {what} were answered and {found} are stored",
+            "{}: {expected} were answered and {found} stand in {table}",
             side.name
         );
-        checks.push(format!("{}: {found} {what} stored, as answered", side.name));
+        checks.push(format!("{}: {found} in {table}, as answered", side.name));
     }
     if stage.audit(side).await? {
         checks.push(format!("{}: audit clean", side.name));
@@ -247,7 +273,6 @@ fn text(seconds: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scenario::traffic::ORDER;
 
     #[test]
     fn an_answer_that_the_shop_does_not_know_is_found() {
@@ -263,6 +288,6 @@ mod tests {
         };
         assert!(counted(&answered, &told(3), &told(5)).is_ok());
         assert!(counted(&answered, &told(3), &told(4)).is_err());
-        assert_eq!(answered.of(201), 2);
+        assert_eq!(answered.of(ORDER.route, 201), 2);
     }
 }

@@ -71,19 +71,13 @@ pub async fn run(options: &Options) -> Result<ExitCode> {
             joins::work(options.runs, 10_000_000),
         ),
     ];
-    let drive = Drive {
-        ours: options.ours.clone(),
-        effort: Effort {
-            connections: options.connections,
-            threads: 1,
-            seconds: options.seconds,
-            warm_up_seconds: options.seconds.min(2),
-        },
-        runs: options.runs,
-        rate: None,
-        url: None,
-        embedded: false,
+    let effort = Effort {
+        connections: options.connections,
+        threads: 1,
+        seconds: options.seconds,
+        warm_up_seconds: options.seconds.min(2),
     };
+    let drive = Drive::closed(&options.ours, &effort, options.runs);
     let rivalry = Rivalry {
         rival: Some(Rival::Inline),
         against: None,

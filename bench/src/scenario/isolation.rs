@@ -191,7 +191,15 @@ async fn run_once(
     seconds: u64,
 ) -> Result<Run> {
     let load = options.effort.load(side.addresses.clone(), None, seconds)?;
-    let (run, tally) = measured(&work(orders), Some(grounds), side, &load, &orders.next()).await?;
+    let (run, tally) = measured(
+        &work(orders),
+        Some(grounds),
+        side,
+        &load,
+        &orders.next(),
+        None,
+    )
+    .await?;
     ensure!(
         run.other == 0,
         "{} orders were not placed: {:?}",

@@ -48,10 +48,11 @@ pub fn work(runs: usize, quota: u64) -> Work {
         kinds: vec![JOIN],
         first_only: true,
         seed,
-        traffic: Box::new(move |run| {
+        traffic: Box::new(move |run, _| {
             let first = turns.fetch_add(1, Ordering::Relaxed) * APART + 1;
             joins(run as u64 + 1, Arc::new(AtomicU64::new(first)))
         }),
-        proof: Proof::Coupons { quota },
+        first: None,
+        proofs: vec![Proof::Coupons { quota }],
     }
 }

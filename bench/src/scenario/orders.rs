@@ -73,7 +73,8 @@ pub fn work(orders: Orders) -> Work {
         kinds,
         first_only: true,
         seed: orders.seed(),
-        traffic: Box::new(move |_| orders.next()),
-        proof: Proof::Orders,
+        traffic: Box::new(move |_, _| orders.next()),
+        first: None,
+        proofs: vec![Proof::Orders],
     }
 }

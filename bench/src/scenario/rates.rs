@@ -46,14 +46,8 @@ pub async fn run(options: &Options) -> Result<Report> {
     );
     let orders = options.shape.orders()?;
     let work = work(orders);
-    let drive = Drive {
-        ours: options.ours.clone(),
-        effort: options.effort.clone(),
-        runs: 1,
-        rate: None,
-        url: None,
-        embedded: options.embedded,
-    };
+    let mut drive = Drive::closed(&options.ours, &options.effort, 1);
+    drive.embedded = options.embedded;
     let mut stage = Stage::set(&drive, &options.rivalry, &work.seed).await?;
     let mut points = Vec::new();
     let mut checks = Vec::new();
@@ -72,8 +66,15 @@ pub async fn run(options: &Options) -> Result<Report> {
             let load = options
                 .effort
                 .load(side.addresses.clone(), Some(*rate), seconds)?;
-            let (run, tally) =
-                measured(&work, stage.grounds.as_ref(), side, &load, &orders.next()).await?;
+            let (run, tally) = measured(
+                &work,
+                stage.grounds.as_ref(),
+                side,
+                &load,
+                &orders.next(),
+                None,
+            )
+            .await?;
             answered.add(&work.kinds, &tally);
             stage.caught_up(side).await?;
             let point = point(side, *rate, &run);

@@ -18,7 +18,7 @@ use crate::report::{Report, Run};
 use crate::stage::{Grounds, Seed, Side, seed};
 
 /// A campaign that is sold out says so with a 409; that is an answer, not a failure.
-const CLAIM: Kind = Kind {
+pub const CLAIM: Kind = Kind {
     expected: &[201, 202, 409],
     ..JOIN
 };
@@ -136,6 +136,7 @@ impl Steps<'_> {
             side,
             &load,
             &orders.next(),
+            None,
         )
         .await?;
         self.platform.delay_ms(0);

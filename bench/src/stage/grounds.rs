@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use testkit::{Services, ShopProcess, ShopSettings, Which};
 
-use super::metrics::{Behind, Metrics};
+use super::metrics::Metrics;
 use crate::options::Ours;
 use crate::processor::Meter;
 
@@ -239,10 +239,6 @@ pub async fn scrape(shops: &[ShopProcess]) -> Result<Metrics> {
         all = all.and(Metrics::parse(&answer.text));
     }
     Ok(all)
-}
-
-pub async fn behind(shops: &[ShopProcess]) -> Result<Behind> {
-    Ok(scrape(shops).await?.behind())
 }
 
 /// `madang` in the folder of this program, where the same profile puts it.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use testkit::{ShopProcess, ShopSettings, Which};
 
-pub use grounds::{Grounds, Seed, behind, scrape, seed};
+pub use grounds::{Grounds, Seed, scrape, seed};
 pub use metrics::{Behind, Metrics};
 
 use crate::options::{Drive, Rivalry, loopback};
