@@ -1,6 +1,7 @@
 //! Load scenarios against the real shop over HTTP: throughput, latency percentiles, processor time, printed only after a check
 //! that the work was real. It starts the services and the shop itself or takes an address. Run by people and CI, not by tests.
 
+mod charts;
 mod load;
 mod machine;
 mod options;
@@ -64,6 +65,8 @@ enum Scenario {
     Steps(steps::Options),
     /// Three short ratios against the way before events; fails under a floor.
     Guard(guard::Options),
+    /// Draws pictures of reports.
+    Charts(charts::Options),
     /// Orders while Kafka, Redis or the data platform is down or does not answer, each against the same without the fault.
     Isolation(isolation::Options),
 }
@@ -97,10 +100,21 @@ async fn run(scenario: Scenario) -> Result<ExitCode> {
         Scenario::Rates(it) => (rates::run(it).await?, it.ours.json),
         Scenario::Steps(it) => (steps::run(it).await?, it.ours.json),
         Scenario::Guard(it) => return guard::run(it).await,
+        Scenario::Charts(it) => return charts::run(it).map(|()| ExitCode::SUCCESS),
         Scenario::Isolation(it) => {
             return isolation::run(it).await.map(|()| ExitCode::SUCCESS);
         }
     };
     report.print(json)?;
     Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        super::Cli::command().debug_assert();
+    }
 }

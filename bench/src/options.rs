@@ -117,7 +117,7 @@ impl Drive {
 #[derive(Args, Clone, Default)]
 pub struct Rivalry {
     /// Start a second shop that works another way, on the same services with stores of its own.
-    #[arg(long, value_enum, conflicts_with = "url")]
+    #[arg(long, value_enum)]
     pub rival: Option<Rival>,
     /// Drive this address too, which speaks the same API (auth off, seeded by its owner).
     #[arg(long, value_name = "URL", conflicts_with = "rival")]

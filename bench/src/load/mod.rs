@@ -177,16 +177,25 @@ async fn worker(
         let kind = next(&mut request);
         let answer = connection.ask(request.bytes()).await;
         let took = due.elapsed();
-        let status = answer.map(|answer| {
-            if let Some(heard) = &heard {
-                heard(kind, answer.status, answer.body);
-            }
-            answer.status
-        });
         let broken = {
             let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
-            tally.count(kind, *status.as_ref().unwrap_or(&0), took);
-            status.is_err().then(|| tally.broken())
+            match answer {
+                Ok(answer) => {
+                    tally.count(kind, answer.status, took);
+                    if answer.status >= 500 {
+                        tally.complain(|| String::from_utf8_lossy(answer.body).into_owned());
+                    }
+                    if let Some(heard) = &heard {
+                        heard(kind, answer.status, answer.body);
+                    }
+                    None
+                }
+                Err(error) => {
+                    tally.count(kind, 0, took);
+                    tally.complain(|| error.to_string());
+                    Some(tally.broken())
+                }
+            }
         };
         if let Some(broken) = broken {
             let address = connection.address();

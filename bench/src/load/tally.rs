@@ -35,6 +35,8 @@ pub struct Tally {
     pub took: Duration,
     /// The generator's own processor time.
     pub generator_us: u64,
+    /// The first answer of 500 or more, or the first broken connection, in its own words.
+    pub complaint: Option<String>,
 }
 
 impl Tally {
@@ -50,6 +52,7 @@ impl Tally {
             unsent: 0,
             took: Duration::ZERO,
             generator_us: 0,
+            complaint: None,
         })
     }
 
@@ -67,6 +70,11 @@ impl Tally {
             .saturating_record(microseconds(waited));
     }
 
+    /// Keeps the first one.
+    pub fn complain(&mut self, said: impl FnOnce() -> String) {
+        self.complaint.get_or_insert_with(said);
+    }
+
     /// Threads of one run: they took as long as the longest.
     pub fn add(&mut self, other: &Self) -> Result<()> {
         for (mine, theirs) in self.kinds.iter_mut().zip(&other.kinds) {
@@ -78,6 +86,9 @@ impl Tally {
         self.unsent += other.unsent;
         self.took = self.took.max(other.took);
         self.generator_us += other.generator_us;
+        if self.complaint.is_none() {
+            self.complaint.clone_from(&other.complaint);
+        }
         Ok(())
     }
 
@@ -119,8 +130,11 @@ mod tests {
         one.count_unsent(Duration::from_secs(1));
         one.took = Duration::from_secs(4);
         one.generator_us = 5;
+        one.complain(|| "first".to_owned());
+        one.complain(|| "second".to_owned());
         all.add(&one).unwrap();
         all.add(&one).unwrap();
+        assert_eq!(all.complaint.as_deref(), Some("first"));
         assert_eq!((all.kinds[1].of(201), all.kinds[1].all()), (2, 4));
         assert_eq!((all.broken(), all.unsent, all.generator_us), (2, 2, 10));
         assert_eq!(all.took, Duration::from_secs(4));

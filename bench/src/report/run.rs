@@ -42,6 +42,9 @@ pub struct Run {
     pub other: u64,
     /// Due in an open loop and never sent.
     pub unsent: u64,
+    /// The first answer of 500 or more, or the first broken connection.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub complaint: Option<String>,
     pub latency: Latency,
     pub kinds: Vec<KindRun>,
     pub processor: Vec<Used>,
@@ -101,6 +104,7 @@ impl Run {
             done,
             other: all - expected,
             unsent: tally.unsent,
+            complaint: tally.complaint.clone(),
             latency: Latency::of(&latency),
             kinds: of_kinds,
             processor: Vec::new(),
@@ -121,6 +125,9 @@ impl Run {
         let mut text = format!("{:>8.0}/s  {}", self.per_second, self.latency.text());
         if self.other > 0 {
             text.push_str(&format!("  OTHER ANSWERS {}", self.other));
+        }
+        if let Some(complaint) = &self.complaint {
+            text.push_str(&format!(", the first: {complaint}"));
         }
         if self.unsent > 0 {
             text.push_str(&format!("  never sent {}", self.unsent));

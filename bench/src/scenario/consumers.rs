@@ -101,12 +101,20 @@ pub async fn run(options: &Options) -> Result<Report> {
     );
     grounds.audit(&settings).await?;
     drop(shop);
+    told(options, &mut grounds, &drained).await
+}
+
+async fn told(
+    options: &Options,
+    grounds: &mut Grounds,
+    drained: &[Vec<Drained>],
+) -> Result<Report> {
     let load = format!(
         "{} orders' and {} joins' events wait for each consumer alone; {} time(s); the data platform takes {} ms",
         options.orders, options.joins, options.runs, options.platform_ms
     );
-    let mut report = Report::new("consumers drain a backlog", load, Some(&mut grounds)).await?;
-    for (group, of) in GROUPS.iter().zip(&drained) {
+    let mut report = Report::new("consumers drain a backlog", load, Some(grounds)).await?;
+    for (group, of) in GROUPS.iter().zip(drained) {
         let rates: Vec<f64> = of.iter().map(|it| it.per_second).collect();
         let starts: Vec<f64> = of.iter().map(|it| it.first_after_s).collect();
         report.figure(format!("{group}: handled"), "events/s", &rates);

@@ -76,8 +76,19 @@ impl Answered {
 }
 
 pub async fn contest(work: &Work, drive: &Drive, rivalry: &Rivalry) -> Result<Report> {
+    let stage = Stage::set(drive, rivalry, &work.seed).await?;
+    contest_on(work, drive, stage)
+        .await
+        .map(|(report, _)| report)
+}
+
+/// Ends the shops and hands the services back, for the next ones.
+pub async fn contest_on(
+    work: &Work,
+    drive: &Drive,
+    mut stage: Stage,
+) -> Result<(Report, Option<Grounds>)> {
     ensure!(drive.runs >= 1, "--runs must be at least 1");
-    let mut stage = Stage::set(drive, rivalry, &work.seed).await?;
     let (sides, checks) = compete(work, drive, &stage).await?;
     let load = described(&drive.effort, drive.rate, drive.runs);
     let mut report = Report::new(&work.name, load, stage.grounds.as_mut()).await?;
@@ -85,7 +96,7 @@ pub async fn contest(work: &Work, drive: &Drive, rivalry: &Rivalry) -> Result<Re
         report.side(&side.name, runs);
     }
     report.checks = checks;
-    Ok(report)
+    Ok((report, stage.grounds.take()))
 }
 
 /// Warm-up and runs, the sides in turn; the runs of each side, and what held.
@@ -135,9 +146,9 @@ pub async fn compete(
     for (i, side) in stage.sides.iter().enumerate() {
         // A shop in an open loop may say that it is overloaded; that is counted and shown.
         if drive.rate.is_none() {
-            let other: u64 = runs[i].iter().map(|run| run.other).sum();
-            let told = &answered[i].statuses;
-            ensure!(other == 0, "{}: {other} other answers: {told:?}", side.name);
+            for run in &runs[i] {
+                ensure!(run.other == 0, "{}: {}", side.name, run.text());
+            }
         }
         let all_done = runs[i].iter().all(|run| run.done > 0);
         ensure!(all_done, "{}: nothing was done in a run", side.name);
@@ -156,10 +167,9 @@ async fn prepared(first: &First, work: &Work, effort: &Effort, side: &Side) -> R
     let run = Run::of(&tally, &work.kinds, false);
     ensure!(
         run.other == 0,
-        "{}: {} other answers before the load: {:?}",
+        "{}, before the load: {}",
         side.name,
-        run.other,
-        run.kinds
+        run.text()
     );
     Ok(tally)
 }

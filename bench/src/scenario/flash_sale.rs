@@ -88,14 +88,15 @@ pub async fn run(options: &Options) -> Result<Report> {
     let (mut runs, mut final_after_s, mut all_after_s) = (Vec::new(), Vec::new(), Vec::new());
     for number in 0..options.runs {
         let begun = Instant::now();
-        let (run, placed) = sale(options, &work, &stage, (&load, number), &mut answered).await?;
+        let (mut run, placed) =
+            sale(options, &work, &stage, (&load, number), &mut answered).await?;
         let ended = Instant::now();
         let winners = settle(options, side.addresses[0], number as u64 + 1, placed).await?;
         final_after_s.push(ended.elapsed().as_secs_f64());
         all_after_s.push(begun.elapsed().as_secs_f64());
         exactly_the_first(winners, options.quota.min(options.joiners))?;
+        run.caught_up(stage.caught_up(side).await?);
         runs.push(run);
-        stage.caught_up(side).await?;
     }
     counted(
         &answered,

@@ -4,15 +4,17 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::Args;
 use serde::Serialize;
+use testkit::Which;
 
-use super::contest::{Work, contest};
+use super::contest::{Work, contest_on};
 use super::traffic::Orders;
 use super::{joins, orders};
 use crate::options::{Drive, Effort, Ours, Rival, Rivalry};
 use crate::report::{Report, Spread};
+use crate::stage::{Grounds, Stage};
 
 #[derive(Args, Clone)]
 pub struct Options {
@@ -22,19 +24,19 @@ pub struct Options {
     #[arg(long, default_value_t = 64)]
     connections: usize,
     /// Measured time of a run.
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = 2)]
     seconds: u64,
     /// Pairs of runs of each scenario; the ratio is the median of theirs.
     #[arg(long, default_value_t = 3)]
     runs: usize,
     /// The least ratio of throughput, ours to inline, for orders spread over products.
-    #[arg(long, default_value_t = 1.2)]
+    #[arg(long, default_value_t = 2.0)]
     floor_orders_spread: f64,
     /// The same for orders of one product.
-    #[arg(long, default_value_t = 1.2)]
+    #[arg(long, default_value_t = 2.0)]
     floor_orders_one_product: f64,
     /// The same for joins.
-    #[arg(long, default_value_t = 1.5)]
+    #[arg(long, default_value_t = 2.5)]
     floor_joins: f64,
 }
 
@@ -68,14 +70,14 @@ pub async fn run(options: &Options) -> Result<ExitCode> {
         (
             "joins",
             options.floor_joins,
-            joins::work(options.runs, 10_000_000),
+            joins::work(options.runs, 10_000_000, 1),
         ),
     ];
     let effort = Effort {
         connections: options.connections,
         threads: 1,
         seconds: options.seconds,
-        warm_up_seconds: options.seconds.min(2),
+        warm_up_seconds: options.seconds.min(1),
     };
     let drive = Drive::closed(&options.ours, &effort, options.runs);
     let rivalry = Rivalry {
@@ -83,8 +85,12 @@ pub async fn run(options: &Options) -> Result<ExitCode> {
         against: None,
     };
     let mut verdicts = Vec::new();
+    let mut grounds = Some(Grounds::prepare(&options.ours, Which::ALL).await?);
     for (scenario, floor, work) in scenarios {
-        let report = contest(&work, &drive, &rivalry).await?;
+        let on = grounds.take().context("the services of the guard")?;
+        let stage = Stage::on(on, &rivalry, &work.seed).await?;
+        let (report, freed) = contest_on(&work, &drive, stage).await?;
+        grounds = freed;
         let ratio = report.ratio.map(|it| it.per_second).unwrap_or_default();
         let held = ratio.median >= floor;
         if !options.ours.json {

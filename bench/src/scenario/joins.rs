@@ -13,6 +13,9 @@ use crate::options::{Drive, Rivalry};
 use crate::report::Report;
 use crate::stage::Seed;
 
+/// Between the first users of two runs.
+const APART: u64 = 100_000_000;
+
 #[derive(Args, Clone)]
 pub struct Options {
     #[command(flatten)]
@@ -26,13 +29,19 @@ pub struct Options {
 
 pub async fn run(options: &Options) -> Result<Report> {
     ensure!(options.quota >= 1, "--quota must be at least 1");
-    let work = work(options.drive.runs, options.quota);
+    // A shop that is given may have been asked by the same users before.
+    let given = options.drive.url.is_some() || options.rivalry.against.is_some();
+    let first = if given {
+        fastrand::u64(1..1_000_000) * 10 * APART
+    } else {
+        1
+    };
+    let work = work(options.drive.runs, options.quota, first);
     contest(&work, &options.drive, &options.rivalry).await
 }
 
 /// Users of one run are apart from those of the next, and so are its campaigns.
-pub fn work(runs: usize, quota: u64) -> Work {
-    const APART: u64 = 100_000_000;
+pub fn work(runs: usize, quota: u64, first: u64) -> Work {
     let seed = Seed {
         users: 1,
         products: 1,
@@ -49,7 +58,7 @@ pub fn work(runs: usize, quota: u64) -> Work {
         first_only: true,
         seed,
         traffic: Box::new(move |run, _| {
-            let first = turns.fetch_add(1, Ordering::Relaxed) * APART + 1;
+            let first = turns.fetch_add(1, Ordering::Relaxed) * APART + first;
             joins(run as u64 + 1, Arc::new(AtomicU64::new(first)))
         }),
         first: None,

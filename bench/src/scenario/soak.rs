@@ -10,7 +10,7 @@ use super::mixed::{Share, work};
 use crate::load::Pace;
 use crate::options::{Drive, Effort, Ours, Rivalry};
 use crate::processor::resident_mib;
-use crate::report::{Report, Sample};
+use crate::report::{Report, Run, Sample};
 use crate::stage::Stage;
 
 #[derive(Args, Clone)]
@@ -87,6 +87,16 @@ pub async fn run(options: &Options) -> Result<Report> {
             run.text()
         );
     }
+    told(options, &work.name, &mut stage, run, samples).await
+}
+
+async fn told(
+    options: &Options,
+    name: &str,
+    stage: &mut Stage,
+    run: Run,
+    samples: Vec<Sample>,
+) -> Result<Report> {
     let how = options.rate.map_or("closed loop".to_owned(), |rate| {
         format!("open loop at {rate}/s")
     });
@@ -94,8 +104,7 @@ pub async fn run(options: &Options) -> Result<Report> {
         "{how}, {} connections, {} minutes",
         options.connections, options.minutes
     );
-    let mut report =
-        Report::new(format!("soak, {}", work.name), load, stage.grounds.as_mut()).await?;
+    let mut report = Report::new(format!("soak, {}", name), load, stage.grounds.as_mut()).await?;
     report.side("ours", vec![run]);
     // The first quarter warms caches and pools.
     let settled = &samples[samples.len() / 4..];

@@ -14,6 +14,7 @@ use crate::processor::Meter;
 /// The shop's gauges of outbox and lag are read so often, which is how exact "caught up after" can be.
 const GAUGES_MS: u64 = 1_000;
 const LOOK_MS: u64 = 50;
+const OPENING_WAIT_MS: u64 = 5_000;
 /// Topics and groups of the shops after the first get these words before their names.
 const TOPICS: [(&str, &str); 4] = [
     ("ORDER_COMPLETED", "order-completed-topic"),
@@ -82,6 +83,11 @@ impl Grounds {
         let mut settings = ShopSettings::new(&self.binary)?
             .quiet()
             .env("MADANG_AUTH__MODE", "off")
+            // Loads hit a campaign at once; on a slow disk bringing it into the queue outlasts the default wait.
+            .env(
+                "MADANG_COUPON__OPENING_WAIT_MS",
+                OPENING_WAIT_MS.to_string(),
+            )
             .env("MADANG_OUTBOX__DEPTH_MS", GAUGES_MS.to_string())
             .env("MADANG_CONSUMERS__LAG_MS", GAUGES_MS.to_string());
         if !self.is_embedded() {

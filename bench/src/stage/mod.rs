@@ -7,7 +7,7 @@ mod metrics;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use testkit::{ShopProcess, ShopSettings, Which};
 
 pub use grounds::{Grounds, Seed, scrape, seed};
@@ -36,32 +36,47 @@ pub struct Own {
 
 impl Stage {
     pub async fn set(drive: &Drive, rivalry: &Rivalry, filled: &Seed) -> Result<Stage> {
-        let mut sides = Vec::new();
-        let mut grounds = None;
-        if let Some(url) = &drive.url {
-            sides.push(Side::foreign(url)?);
-        } else {
+        let Some(url) = &drive.url else {
             let which = if drive.embedded {
                 Which::NONE
             } else {
                 Which::ALL
             };
-            let mut on = Grounds::prepare(&drive.ours, which).await?;
-            let settings = on.settings().await?;
-            sides.push(Side::start("ours", settings, filled).await?);
-            if let Some(rival) = rivalry.rival {
-                let mut settings = on.settings().await?;
-                for (name, value) in rival.settings() {
-                    settings = settings.env(name, value);
-                }
-                sides.push(Side::start("inline", settings, filled).await?);
+            let grounds = Grounds::prepare(&drive.ours, which).await?;
+            return Stage::on(grounds, rivalry, filled).await;
+        };
+        ensure!(
+            rivalry.rival.is_none(),
+            "--rival is started beside a shop of ours: beside --url use --against"
+        );
+        let mut sides = vec![Side::foreign(url)?];
+        if let Some(url) = &rivalry.against {
+            sides.push(Side::foreign(url)?);
+        }
+        Ok(Stage {
+            sides,
+            grounds: None,
+        })
+    }
+
+    /// Shops of ours on services that run already.
+    pub async fn on(mut grounds: Grounds, rivalry: &Rivalry, filled: &Seed) -> Result<Stage> {
+        let settings = grounds.settings().await?;
+        let mut sides = vec![Side::start("ours", settings, filled).await?];
+        if let Some(rival) = rivalry.rival {
+            let mut settings = grounds.settings().await?;
+            for (name, value) in rival.settings() {
+                settings = settings.env(name, value);
             }
-            grounds = Some(on);
+            sides.push(Side::start("inline", settings, filled).await?);
         }
         if let Some(url) = &rivalry.against {
             sides.push(Side::foreign(url)?);
         }
-        Ok(Stage { sides, grounds })
+        Ok(Stage {
+            sides,
+            grounds: Some(grounds),
+        })
     }
 
     /// Waits until the side's follow-ups have nothing left; at once where the shop is not ours.
