@@ -99,7 +99,9 @@ fn chart(
 ) -> Result<()> {
     let values = || lines.iter().flat_map(|line| &line.points).map(|(_, y)| *y);
     let least = values().fold(f64::INFINITY, f64::min).clamp(0.01, 1e6);
-    let most = values().fold(0.0, f64::max).max(least * 10.0);
+    let most = values().fold(0.0, f64::max).max(least * 1.1);
+    // Whole powers of ten, so that the axis has marks to read.
+    let upwards = 10_f64.powf(least.log10().floor())..10_f64.powf(most.log10().ceil());
     let area = SVGBackend::new(path, (WIDTH, HEIGHT)).into_drawing_area();
     area.fill(&WHITE).map_err(failed)?;
     let mut chart = ChartBuilder::on(&area)
@@ -107,7 +109,7 @@ fn chart(
         .margin(16)
         .x_label_area_size(44)
         .y_label_area_size(64)
-        .build_cartesian_2d(across, (least * 0.8..most * 1.25).log_scale())
+        .build_cartesian_2d(across, upwards.log_scale())
         .map_err(failed)?;
     chart
         .configure_mesh()
