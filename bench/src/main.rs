@@ -1,21 +1,31 @@
-//! Load scenarios against the real shop over HTTP: throughput, latency percentiles and errors, printed only after a check
+//! Load scenarios against the real shop over HTTP: throughput, latency percentiles, processor time, printed only after a check
 //! that the work was real. It starts the services and the shop itself or takes an address. Run by people and CI, not by tests.
 
-mod isolation;
+mod charts;
 mod load;
-mod platform;
+mod machine;
+mod options;
+mod peer;
+mod processor;
 mod report;
 mod scenario;
 mod stage;
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
+
+use scenario::{
+    consumers, flash_sale, growth, guard, isolation, joins, mixed, orders, polls, rates, reads,
+    relay, soak, start, steps, streams, two_apis,
+};
 
 #[derive(Parser)]
-#[command(about = "Load scenarios for madang, on loopback only")]
+#[command(
+    about = "Load scenarios for madang, on loopback only",
+    after_help = "docs/PERFORMANCE.md says what each does and checks, and how to read it."
+)]
 struct Cli {
     #[command(subcommand)]
     scenario: Scenario,
@@ -23,112 +33,88 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Scenario {
-    /// One-line orders, closed loop: each connection sends its next order when the last one was answered.
-    Orders(Orders),
-    /// Joins of a coupon's first-come queue, closed loop, every shopper once.
-    Joins(Joins),
+    /// Orders, spread over products or for one.
+    Orders(orders::Options),
+    /// Joins of a coupon's first-come queue, every shopper once.
+    Joins(joins::Options),
+    /// Many ask for few coupons, then for their answers until they are final.
+    FlashSale(flash_sale::Options),
+    /// Status polls of people who joined.
+    Polls(polls::Options),
+    /// Many open event streams, and how soon they are told.
+    Streams(streams::Options),
+    /// Product pages and the popular list.
+    Reads(reads::Options),
+    /// A relay alone drains a full outbox.
+    Relay(relay::Options),
+    /// Each consumer group alone drains full topics.
+    Consumers(consumers::Options),
+    /// Orders, joins, polls and reads at once.
+    Mixed(mixed::Options),
+    /// The mixed load for minutes, with the memory sampled.
+    Soak(soak::Options),
+    /// Start to ready, and what the idle shop takes.
+    Start(start::Options),
+    /// Orders in a shop that has many already, against an empty one.
+    Growth(growth::Options),
+    /// Two API processes on one database, against one.
+    TwoApis(two_apis::Options),
+    /// Orders at one rate after another, until the shop does not keep it.
+    Rates(rates::Options),
+    /// Before and after events: answers, throughput, coupon failures.
+    Steps(steps::Options),
+    /// Three short ratios against the way before events; fails under a floor.
+    Guard(guard::Options),
+    /// Draws pictures of reports.
+    Charts(charts::Options),
     /// Orders while Kafka, Redis or the data platform is down or does not answer, each against the same without the fault.
-    Isolation(Isolation),
-}
-
-#[derive(Args, Clone)]
-struct Isolation {
-    #[command(flatten)]
-    drive: Drive,
-    /// Pairs of runs, without and with the fault, for each fault.
-    #[arg(long, default_value_t = 3)]
-    rounds: usize,
-}
-
-/// Where the shop comes from and how hard it is driven.
-#[derive(Args, Clone)]
-pub struct Drive {
-    /// Drive this shop (auth.mode = off, already seeded) instead of starting one.
-    #[arg(long)]
-    url: Option<String>,
-    /// Start the shop on its embedded default instead of Kafka, MariaDB and Redis.
-    #[arg(long, conflicts_with = "url")]
-    embedded: bool,
-    /// The binary to start; by default the one beside this program.
-    #[arg(long)]
-    madang: Option<PathBuf>,
-    /// Connections, each with one request at a time.
-    #[arg(long, default_value_t = 64)]
-    connections: usize,
-    /// Measured time.
-    #[arg(long, default_value_t = 20)]
-    seconds: u64,
-    /// Load before the measured time, not counted.
-    #[arg(long, default_value_t = 3)]
-    warm_up_seconds: u64,
-    /// Measured runs after one warm-up; the figure is their median.
-    #[arg(long, default_value_t = 3)]
-    runs: usize,
-    /// The report as JSON.
-    #[arg(long)]
-    json: bool,
-    /// A setting for the shop it starts, NAME=VALUE as an environment variable. May be repeated.
-    #[arg(long = "set", value_name = "NAME=VALUE")]
-    settings: Vec<String>,
-}
-
-#[derive(Args, Clone)]
-struct Orders {
-    #[command(flatten)]
-    drive: Drive,
-    #[arg(long, default_value_t = 20_000)]
-    users: u64,
-    #[arg(long, default_value_t = 1_000)]
-    products: u64,
-    /// All orders are for product 1.
-    #[arg(long)]
-    one_product: bool,
-    /// Lines an order, each of another product.
-    #[arg(long, default_value_t = 1)]
-    lines: u64,
-    /// Send an Idempotency-Key with each order.
-    #[arg(long)]
-    keys: bool,
-}
-
-#[derive(Args, Clone)]
-struct Joins {
-    #[command(flatten)]
-    drive: Drive,
-    /// Coupons of each campaign's quota; every run takes a campaign of its own.
-    #[arg(long, default_value_t = 10_000_000)]
-    quota: u64,
+    Isolation(isolation::Options),
 }
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() -> ExitCode {
-    let outcome = match Cli::parse().scenario {
-        Scenario::Orders(orders) => scenario::orders(&orders).await,
-        Scenario::Joins(joins) => scenario::joins(&joins).await,
-        Scenario::Isolation(asked) => {
-            return match isolation::run(&asked.drive, asked.rounds).await {
-                Ok(()) => ExitCode::SUCCESS,
-                Err(error) => failed(&error),
-            };
-        }
-    };
-    match finish(outcome) {
+    match run(Cli::parse().scenario).await {
         Ok(code) => code,
-        Err(error) => failed(&error),
+        Err(error) => {
+            eprintln!("bench: {error:#}");
+            ExitCode::FAILURE
+        }
     }
 }
 
-fn failed(error: &anyhow::Error) -> ExitCode {
-    eprintln!("bench: {error:#}");
-    ExitCode::FAILURE
+async fn run(scenario: Scenario) -> Result<ExitCode> {
+    let (report, json) = match &scenario {
+        Scenario::Orders(it) => (orders::run(it).await?, it.drive.ours.json),
+        Scenario::Joins(it) => (joins::run(it).await?, it.drive.ours.json),
+        Scenario::FlashSale(it) => (flash_sale::run(it).await?, it.ours.json),
+        Scenario::Polls(it) => (polls::run(it).await?, it.drive.ours.json),
+        Scenario::Streams(it) => (streams::run(it).await?, it.ours.json),
+        Scenario::Reads(it) => (reads::run(it).await?, it.drive.ours.json),
+        Scenario::Relay(it) => (relay::run(it).await?, it.ours.json),
+        Scenario::Consumers(it) => (consumers::run(it).await?, it.ours.json),
+        Scenario::Mixed(it) => (mixed::run(it).await?, it.drive.ours.json),
+        Scenario::Soak(it) => (soak::run(it).await?, it.ours.json),
+        Scenario::Start(it) => (start::run(it).await?, it.ours.json),
+        Scenario::Growth(it) => (growth::run(it).await?, it.ours.json),
+        Scenario::TwoApis(it) => (two_apis::run(it).await?, it.ours.json),
+        Scenario::Rates(it) => (rates::run(it).await?, it.ours.json),
+        Scenario::Steps(it) => (steps::run(it).await?, it.ours.json),
+        Scenario::Guard(it) => return guard::run(it).await,
+        Scenario::Charts(it) => return charts::run(it).map(|()| ExitCode::SUCCESS),
+        Scenario::Isolation(it) => {
+            return isolation::run(it).await.map(|()| ExitCode::SUCCESS);
+        }
+    };
+    report.print(json)?;
+    Ok(ExitCode::SUCCESS)
 }
 
-fn finish(outcome: Result<report::Report>) -> Result<ExitCode> {
-    let report = outcome?;
-    report.print()?;
-    Ok(if report.is_sound() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        super::Cli::command().debug_assert();
+    }
 }

@@ -1,0 +1,259 @@
+//! The services of a run and the shops that are started on them: each with a database, a Redis database, topics and groups of
+//! its own, so that two can be held against each other on the same services. Scenarios that move processes about use it directly.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use testkit::{Services, ShopProcess, ShopSettings, Which};
+
+use super::metrics::Metrics;
+use crate::options::Ours;
+use crate::processor::Meter;
+
+/// The shop's gauges of outbox and lag are read so often, which is how exact "caught up after" can be.
+const GAUGES_MS: u64 = 1_000;
+const LOOK_MS: u64 = 50;
+const OPENING_WAIT_MS: u64 = 5_000;
+/// Topics and groups of the shops after the first get these words before their names.
+const TOPICS: [(&str, &str); 4] = [
+    ("ORDER_COMPLETED", "order-completed-topic"),
+    ("PRODUCT_RANKING", "product-ranking-topic"),
+    ("COUPON_ISSUE", "coupon-issue-events"),
+    ("DATA_PLATFORM_TRANSFER", "data-platform-transfer-topic"),
+];
+const GROUPS: [(&str, &str); 4] = [
+    ("ANALYTICS", "analytics-group"),
+    ("RANKING", "product-ranking-group"),
+    ("COUPON_ISSUE", "coupon-issue-group"),
+    ("DATA_PLATFORM", "data-platform-group"),
+];
+
+/// What `madang seed` fills a shop with.
+#[derive(Clone, Copy)]
+pub struct Seed {
+    pub users: u64,
+    pub products: u64,
+    pub stock: u64,
+    pub price: u64,
+    pub balance: u64,
+    pub coupons: u64,
+    pub quota: u64,
+}
+
+pub struct Grounds {
+    pub services: Services,
+    binary: PathBuf,
+    ours: Ours,
+    shops: u32,
+}
+
+impl Grounds {
+    pub async fn prepare(ours: &Ours, which: Which) -> Result<Grounds> {
+        let binary = match &ours.madang {
+            Some(path) => path
+                .canonicalize()
+                .with_context(|| format!("--madang {}", path.display()))?,
+            None => beside()?,
+        };
+        Ok(Grounds {
+            services: Services::start(which).await?,
+            binary,
+            ours: ours.clone(),
+            shops: 0,
+        })
+    }
+
+    pub fn is_embedded(&self) -> bool {
+        self.services.mariadb.is_none()
+    }
+
+    pub fn describe(&self) -> &'static str {
+        if self.is_embedded() {
+            "the embedded default (SQLite)"
+        } else {
+            "MariaDB, Redis and Kafka, one process each"
+        }
+    }
+
+    /// Of a new shop with empty stores.
+    pub async fn settings(&mut self) -> Result<ShopSettings> {
+        let number = self.shops;
+        self.shops += 1;
+        let mut settings = ShopSettings::new(&self.binary)?
+            .quiet()
+            .env("MADANG_AUTH__MODE", "off")
+            // Loads hit a campaign at once; on a slow disk bringing it into the queue outlasts the default wait.
+            .env(
+                "MADANG_COUPON__OPENING_WAIT_MS",
+                OPENING_WAIT_MS.to_string(),
+            )
+            .env("MADANG_OUTBOX__DEPTH_MS", GAUGES_MS.to_string())
+            .env("MADANG_CONSUMERS__LAG_MS", GAUGES_MS.to_string());
+        if !self.is_embedded() {
+            let database = self.services.mariadb().create_database("bench").await?;
+            let redis = self.services.redis().url();
+            settings = settings
+                .env("MADANG_DATABASE__URL", database)
+                .env("MADANG_REDIS__URL", format!("{redis}/{number}"))
+                .env("MADANG_KAFKA__BROKERS", self.services.kafka().address());
+        }
+        if number > 0 {
+            for (name, topic) in TOPICS {
+                let name = format!("MADANG_TOPICS__{name}__NAME");
+                settings = settings.env(name, format!("shop-{number}-{topic}"));
+            }
+            for (name, group) in GROUPS {
+                let name = format!("MADANG_CONSUMERS__{name}__GROUP");
+                settings = settings.env(name, format!("shop-{number}-{group}"));
+            }
+        }
+        for setting in &self.ours.settings {
+            let (name, value) = setting.split_once('=').context("--set takes NAME=VALUE")?;
+            settings = settings.env(name, value);
+        }
+        Ok(settings)
+    }
+
+    pub async fn madang_version(&self) -> Result<String> {
+        let told = tokio::process::Command::new(&self.binary)
+            .arg("--version")
+            .output()
+            .await
+            .with_context(|| format!("{} --version", self.binary.display()))?;
+        let text = String::from_utf8_lossy(&told.stdout);
+        Ok(text.trim().trim_start_matches("madang ").to_owned())
+    }
+
+    pub fn meter<'a>(&self, shops: impl IntoIterator<Item = &'a ShopProcess>) -> Meter {
+        let mut meter = Meter::default();
+        for (i, shop) in shops.into_iter().enumerate() {
+            let name = match i {
+                0 => "shop".to_owned(),
+                _ => format!("shop {}", i + 1),
+            };
+            meter.add(name, shop.pid());
+        }
+        let services = &self.services;
+        let pids = [
+            ("MariaDB", services.mariadb.as_ref().and_then(|it| it.pid())),
+            ("Redis", services.redis.as_ref().and_then(|it| it.pid())),
+            ("Kafka", services.kafka.as_ref().and_then(|it| it.pid())),
+        ];
+        for (name, pid) in pids {
+            if let Some(pid) = pid {
+                meter.add(name, pid);
+            }
+        }
+        meter
+    }
+
+    /// What a SELECT of one number says in the shop's own database; `None` on the embedded default, whose file is the shop's.
+    pub async fn number(&self, settings: &ShopSettings, select: &str) -> Result<Option<u64>> {
+        let Some(text) = self.sql(settings, select).await? else {
+            return Ok(None);
+        };
+        let number = text.trim().parse();
+        number
+            .map(Some)
+            .with_context(|| format!("{select}: {text:?}"))
+    }
+
+    pub async fn sql(&self, settings: &ShopSettings, sql: &str) -> Result<Option<String>> {
+        let Some(mariadb) = &self.services.mariadb else {
+            return Ok(None);
+        };
+        let url = settings
+            .value("MADANG_DATABASE__URL")
+            .context("the shop's database")?;
+        let (_, name) = url.rsplit_once('/').context("a database's address")?;
+        mariadb
+            .execute(&format!("USE `{name}`; {sql}"))
+            .await
+            .map(Some)
+    }
+
+    /// Waits until outbox, consumers and queues have nothing left; returns how long that took, to the gauges' second.
+    pub async fn caught_up(&self, shops: &[ShopProcess]) -> Result<Duration> {
+        let begun = Instant::now();
+        let fresh = Duration::from_millis(GAUGES_MS + LOOK_MS);
+        let mut first = None;
+        loop {
+            let behind = scrape(shops).await?.behind();
+            if behind.is_nothing() {
+                let since = *first.get_or_insert(begun.elapsed());
+                // A gauge may be from before; what stays at nothing was nothing.
+                if begun.elapsed() - since > fresh {
+                    return Ok(since);
+                }
+            } else {
+                first = None;
+            }
+            let most = Duration::from_secs(self.ours.catch_up_max_seconds);
+            ensure!(
+                begun.elapsed() < most,
+                "the shop has not caught up after {most:?}: {}",
+                behind.text()
+            );
+            tokio::time::sleep(Duration::from_millis(LOOK_MS)).await;
+        }
+    }
+
+    /// # Errors
+    /// With what the audit printed, when it found a difference.
+    pub async fn audit(&self, settings: &ShopSettings) -> Result<()> {
+        let wait = self.ours.catch_up_max_seconds.to_string();
+        let audit = settings.run(&["audit", "--wait", &wait]).await?;
+        if audit.code != 0 {
+            bail!(
+                "the audit found differences:\n{}{}",
+                audit.stdout,
+                audit.stderr
+            );
+        }
+        Ok(())
+    }
+}
+
+/// Fills the shop; it need not run.
+pub async fn seed(settings: &ShopSettings, seed: &Seed) -> Result<()> {
+    let mut arguments = vec!["seed".to_owned()];
+    for (name, value) in [
+        ("--users", seed.users),
+        ("--products", seed.products),
+        ("--stock", seed.stock),
+        ("--price", seed.price),
+        ("--balance", seed.balance),
+        ("--coupons", seed.coupons),
+        ("--quota", seed.quota.max(1)),
+    ] {
+        arguments.push(name.to_owned());
+        arguments.push(value.to_string());
+    }
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let done = settings.run(&arguments).await?;
+    ensure!(done.code == 0, "seeding: {}{}", done.stdout, done.stderr);
+    Ok(())
+}
+
+/// Of all processes of one shop.
+pub async fn scrape(shops: &[ShopProcess]) -> Result<Metrics> {
+    let mut all = Metrics::default();
+    for shop in shops {
+        let answer = shop.client().get("/metrics").await?;
+        ensure!(answer.status == 200, "/metrics answers {}", answer.status);
+        all = all.and(Metrics::parse(&answer.text));
+    }
+    Ok(all)
+}
+
+/// `madang` in the folder of this program, where the same profile puts it.
+fn beside() -> Result<PathBuf> {
+    let path = std::env::current_exe()?.with_file_name("madang");
+    ensure!(
+        path.exists(),
+        "{} is not there: build it in the same profile (cargo build --release -p madang) or name it with --madang",
+        path.display()
+    );
+    Ok(path)
+}
