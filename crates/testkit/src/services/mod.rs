@@ -127,6 +127,16 @@ impl Services {
         self.kafka.as_mut().expect("Kafka was asked for")
     }
 
+    /// Whether all three run as processes of ours, so that more of them can be started here.
+    pub fn all_started(&self) -> bool {
+        let started = [
+            self.mariadb.as_ref().and_then(MariaDb::pid),
+            self.redis.as_ref().and_then(Redis::pid),
+            self.kafka.as_ref().and_then(Kafka::pid),
+        ];
+        started.iter().all(Option::is_some)
+    }
+
     /// Environment variables by which [`Services::from_env`] finds these services in a child process.
     pub fn environment(&self) -> Vec<(&'static str, String)> {
         let mariadb = self.mariadb.as_ref().map(|it| (MYSQL_URL, it.url()));

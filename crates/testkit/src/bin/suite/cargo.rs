@@ -2,8 +2,9 @@
 //! It does not know what the steps mean.
 //! Called by `main`, one step after another.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io::Write;
+use std::path::Path;
 use std::process::Stdio;
 
 use anyhow::{Context, Result};
@@ -35,8 +36,10 @@ const FAILING: [&str; 5] = [
 /// A part of the names of the tests that the feature adds.
 const FAILING_NAMES: &str = "failpoint";
 
-/// One call of cargo in the workspace. Dropping it while it runs ends cargo and all that cargo started.
+/// One call of cargo in the workspace, or of a program that it has built. Dropping it while it runs ends all that it started.
 pub struct Step {
+    /// Without its folder.
+    program: String,
     command: Command,
     arguments: Vec<String>,
 }
@@ -56,6 +59,17 @@ impl Step {
         let mut tests = Step::new(&["test", "--workspace", "--no-fail-fast"]);
         tests.asked_for(options);
         tests
+    }
+
+    /// The programs as the tests have them.
+    pub fn programs() -> Step {
+        Step::new(&["build", "--workspace", "--bins"])
+    }
+
+    /// The benchmark beside this program, which holds the shop against the way it was before events.
+    pub fn guard() -> Result<Step> {
+        let bench = std::env::current_exe()?.with_file_name("bench");
+        Ok(Step::of(bench.into_os_string(), &["guard"]))
     }
 
     /// Of what is there with TLS and SASL only.
@@ -107,7 +121,11 @@ impl Step {
 
     fn new(arguments: &[&str]) -> Step {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let mut command = Command::new(cargo);
+        Step::of(cargo, arguments)
+    }
+
+    fn of(program: OsString, arguments: &[&str]) -> Step {
+        let mut command = Command::new(&program);
         command
             .current_dir(jars::workspace())
             .stdin(Stdio::null())
@@ -120,7 +138,9 @@ impl Step {
                 command.env_remove(name);
             }
         }
+        let name = Path::new(&program).file_name().unwrap_or_default();
         let mut step = Step {
+            program: name.to_string_lossy().into_owned(),
             command,
             arguments: Vec::new(),
         };
@@ -141,7 +161,7 @@ impl Step {
     }
 
     pub fn name(&self) -> String {
-        format!("cargo {}", self.arguments.join(" "))
+        format!("{} {}", self.program, self.arguments.join(" "))
     }
 
     /// True when cargo ended with 0.

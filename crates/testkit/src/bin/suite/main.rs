@@ -1,4 +1,4 @@
-//! `cargo suite`: format, lints and all tests, with MariaDB, Redis and Kafka started for them and taken down whatever happens.
+//! `cargo suite`: format, lints, all tests and the benchmark's guard, with MariaDB, Redis and Kafka started for them and taken down whatever happens.
 //! It checks nothing itself: cargo and the tests do.
 //! Called by developers and by `.ci/run`.
 
@@ -67,6 +67,9 @@ async fn run(options: &Options, report: &mut Report) -> Result<()> {
     report
         .tests(Step::tests(options), &services, &skipped)
         .await?;
+    if let Some(services) = services.as_ref().filter(|_| options.only.is_none()) {
+        guard(services, report).await?;
+    }
     if services.is_some() && options.wants_secured() {
         if options.only.is_none() {
             report.step(Step::secured_lints()).await?;
@@ -83,6 +86,17 @@ async fn run(options: &Options, report: &mut Report) -> Result<()> {
     }
     report.skipped = skipped_tests(&std::fs::read_to_string(skipped).unwrap_or_default());
     Ok(())
+}
+
+/// It starts its own services, for its figures are worth nothing beside others' load.
+async fn guard(services: &Services, report: &mut Report) -> Result<()> {
+    if !services.all_started() {
+        let lacking = "the benchmark's guard (it needs the programs of all three services here)";
+        report.not_run.push(lacking.to_owned());
+        return Ok(());
+    }
+    report.step(Step::programs()).await?;
+    report.step(Step::guard()?).await
 }
 
 /// What can be had is had; what cannot is a note, and the tests that need it will say so themselves.

@@ -5,8 +5,8 @@
 pub const HELP: &str = "\
 cargo suite [--only NAME] [--embedded] [-- ARGUMENTS...]
 
-Checks format and lints and runs all tests, with MariaDB, Redis and Kafka started for them on free loopback ports in temporary
-folders. As root it installs the missing Debian packages first. Kafka's jars are fetched by Maven into target/kafka-libs.
+Checks format and lints, runs all tests and the benchmark's guard (ratios to the way before events), with MariaDB, Redis and Kafka
+started for them on free loopback ports in temporary folders. As root it installs the missing Debian packages first. Kafka's jars are fetched by Maven into target/kafka-libs.
 
   --only NAME   only the tests whose names contain NAME, such as kafka; no format, no lints
                 (those of Kafka over TLS, a build of its own, are looked through where NAME has kafka or tls in it;
