@@ -286,8 +286,12 @@ impl Firing<'_> {
         let point = self.fault.point();
         // From now on the shop may have forgotten them.
         self.load.shared.journal.with(|state| state.told.clear());
-        let mut janitor = self.ground.janitor(&format!("{point}={actions}"))?;
         let until = Instant::now() + PATIENCE;
+        while self.ground.age_answers().await? == 0 {
+            ensure!(Instant::now() < until, "no answer to a key was stored");
+            tokio::time::sleep(LOOK).await;
+        }
+        let mut janitor = self.ground.janitor(&format!("{point}={actions}"))?;
         let said = format!("failpoint {point}:");
         while !janitor.logs().contains(&said) {
             ensure!(

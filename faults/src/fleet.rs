@@ -29,6 +29,8 @@ pub struct Ground {
     pub platform: MockServer,
     /// The database and the broker, where they are ours alone and may be killed.
     pub own: Option<(MariaDb, Kafka)>,
+    /// Its name on the server, where there is one.
+    database: Option<String>,
 }
 
 /// Whose database and broker.
@@ -61,6 +63,7 @@ impl Ground {
                 redis: None,
                 platform,
                 own: None,
+                database: None,
             }));
         }
         let Some(redis) = shared::redis().await else {
@@ -78,9 +81,10 @@ impl Ground {
             },
         };
         let name = format!("faults-{:08x}", fastrand::u32(..));
-        let database = mariadb.create_database(&name.replace('-', "_")).await?;
+        let url = mariadb.create_database(&name.replace('-', "_")).await?;
+        let database = url.rsplit('/').next().map(str::to_owned);
         let mut settings = settings
-            .env("MADANG_DATABASE__URL", database)
+            .env("MADANG_DATABASE__URL", url)
             .env("MADANG_REDIS__URL", redis.url())
             .env("MADANG_KAFKA__BROKERS", kafka.address());
         for (section, topic, group) in [
@@ -105,6 +109,7 @@ impl Ground {
             redis: Some(redis),
             platform,
             own,
+            database,
         }))
     }
 
@@ -143,13 +148,32 @@ impl Ground {
         settings.run(&["ranking", "rebuild"]).await
     }
 
-    /// A round of the janitor in which every answer to a key has grown old; it lives until it is dropped.
+    /// Every answer to a key grows older than a janitor that keeps them for a day lets them be; how many there are.
+    pub async fn age_answers(&self) -> Result<u64> {
+        let shared = match &self.own {
+            Some(_) => None,
+            None => shared::mariadb().await,
+        };
+        let mariadb = self.own.as_ref().map(|(mariadb, _)| mariadb).or(shared);
+        let (Some(mariadb), Some(database)) = (mariadb, &self.database) else {
+            bail!("answers grow old on MariaDB only");
+        };
+        let days = "2 * 86400 * 1000000";
+        let age = format!("UPDATE {database}.idempotency SET created_us = created_us - {days}");
+        let aged = mariadb
+            .execute(&format!("{age}; SELECT ROW_COUNT()"))
+            .await?;
+        aged.trim().parse().context("the number of answers")
+    }
+
+    /// A round of the janitor; it lives until it is dropped.
     pub fn janitor(&self, failpoints: &str) -> Result<ShopProcess> {
         self.settings
             .clone()
             .arg("--role")
             .arg("janitor")
-            .env("MADANG_JANITOR__IDEMPOTENCY_KEEP_DAYS", "0")
+            .env("MADANG_JANITOR__IDEMPOTENCY_KEEP_DAYS", "1")
+            .env("MADANG_JANITOR__EVERY_MS", "1000")
             .env("FAILPOINTS", failpoints)
             .start_unready()
     }

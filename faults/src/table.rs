@@ -41,7 +41,7 @@ fn reached_by(step: &Step) -> String {
         Reach::BoardBehind => "boards set back".into(),
         Reach::PlatformFails => "the data platform answering 500".into(),
         Reach::Pause => "a campaign paused".into(),
-        Reach::Janitor => "a janitor that keeps answers for no day".into(),
+        Reach::Janitor => "a janitor when answers have grown old".into(),
         Reach::Rebuild => "`madang ranking rebuild`".into(),
     }
 }
