@@ -59,8 +59,8 @@ pub struct Meter {
     processes: Vec<(String, u32)>,
 }
 
-/// What each had used at one moment.
-pub struct Reading(Vec<u64>);
+/// What each had used at one moment; `None`: it had ended.
+pub struct Reading(Vec<Option<u64>>);
 
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -77,9 +77,13 @@ impl Meter {
         self.processes.push((name.into(), pid));
     }
 
-    pub fn read(&self) -> Result<Reading> {
-        let times = self.processes.iter().map(|(_, pid)| of_process_us(*pid));
-        times.collect::<Result<_>>().map(Reading)
+    /// A process may have ended, as when a scenario kills it: then no time is told of it.
+    pub fn read(&self) -> Reading {
+        let times = self
+            .processes
+            .iter()
+            .map(|(_, pid)| of_process_us(*pid).ok());
+        Reading(times.collect())
     }
 
     pub fn used(
@@ -93,8 +97,9 @@ impl Meter {
         self.processes
             .iter()
             .zip(times)
-            .map(|((name, _), (before, after))| {
-                used(name, after.saturating_sub(*before), requests, seconds)
+            .filter_map(|((name, _), (before, after))| {
+                let us = (*after)?.saturating_sub((*before)?);
+                Some(used(name, us, requests, seconds))
             })
             .collect()
     }
@@ -124,6 +129,17 @@ mod tests {
         assert!(of_this_thread_us().is_ok());
         assert!(of_process_us(std::process::id()).is_ok());
         assert!(resident_mib(std::process::id()).unwrap() > 0.5);
+    }
+
+    #[test]
+    fn nothing_is_told_of_a_process_that_has_ended() {
+        let mut meter = Meter::default();
+        meter.add("here", std::process::id());
+        // Above every pid that the kernel gives.
+        meter.add("gone", u32::MAX);
+        let used = meter.used(&meter.read(), &meter.read(), 1, 1.0);
+        let names: Vec<_> = used.iter().map(|it| it.process.as_str()).collect();
+        assert_eq!(names, ["here"]);
     }
 
     #[test]

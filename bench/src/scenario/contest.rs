@@ -188,9 +188,9 @@ pub async fn measured(
         _ => crate::processor::Meter::default(),
     };
     let told = side.metrics().await?;
-    let before = meter.read()?;
+    let before = meter.read();
     let tally = load.run_heard(work.kinds.len(), next, heard).await?;
-    let after = meter.read()?;
+    let after = meter.read();
     let mut run = Run::of(&tally, &work.kinds, work.first_only);
     let (answers, seconds) = (Run::answers(&tally), tally.took.as_secs_f64());
     run.processor = meter.used(&before, &after, answers, seconds);

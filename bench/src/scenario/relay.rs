@@ -137,7 +137,7 @@ pub async fn drain(
     // It answers its metrics before it begins its role.
     shop.ready(most).await?;
     let meter = grounds.meter([&shop]);
-    let mut before = meter.read()?;
+    let mut before = meter.read();
     let mut first: Option<(Instant, f64)> = None;
     loop {
         let done = scrape(std::slice::from_ref(&shop))
@@ -146,7 +146,7 @@ pub async fn drain(
         let now = Instant::now();
         if done > 0.0 && first.is_none() {
             first = Some((now, done));
-            before = meter.read()?;
+            before = meter.read();
         }
         if done >= count as f64 {
             let (at, already) = first.unwrap_or((begun, 0.0));
@@ -155,7 +155,7 @@ pub async fn drain(
                 rows >= count as f64 / 2.0,
                 "{already} of {count} were done at the first look: too few to tell a rate"
             );
-            let after = meter.read()?;
+            let after = meter.read();
             return Ok((
                 shop,
                 Drained {
