@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
+use testkit::ShopSettings;
 
 use crate::load::{Load, Pace};
 
@@ -131,13 +132,12 @@ pub enum Rival {
 }
 
 impl Rival {
-    /// Settings that make the shop work this way.
-    pub fn settings(self) -> [(&'static str, &'static str); 2] {
+    /// Of a shop that works this way.
+    pub fn settings(self, shop: ShopSettings) -> ShopSettings {
         match self {
-            Rival::Inline => [
-                ("MADANG_EVENTS__PUBLISHER", "inline"),
-                ("MADANG_COUPON__ISSUE", "direct"),
-            ],
+            Rival::Inline => shop
+                .env("MADANG_EVENTS__PUBLISHER", "inline")
+                .env("MADANG_COUPON__ISSUE", "direct"),
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::load::{Load, Pace};
 use crate::options::Ours;
 use crate::peer::Platform;
 use crate::report::{Report, Run};
-use crate::stage::{Grounds, Seed, address, scrape, seed};
+use crate::stage::{Grounds, Seed, address, in_roles, scrape, seed};
 
 const GROUPS: [&str; 4] = ["ranking", "analytics", "data-platform", "coupon-issue"];
 const LOOK: Duration = Duration::from_millis(50);
@@ -67,10 +67,7 @@ pub async fn run(options: &Options) -> Result<Report> {
         ..orders.seed()
     };
     seed(&settings, &filled).await?;
-    let mut filling = settings.clone();
-    for role in ["api", "relay", "coupon-scheduler"] {
-        filling = filling.arg("--role").arg(role);
-    }
+    let filling = in_roles(&settings, &["api", "relay", "coupon-scheduler"]);
     let shop = filling.start().await?;
     let mut drained: Vec<Vec<Drained>> = GROUPS.iter().map(|_| Vec::new()).collect();
     let most = Duration::from_secs(options.drain_max_seconds);

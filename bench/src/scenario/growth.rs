@@ -10,7 +10,7 @@ use super::traffic::{ORDER, Orders};
 use crate::load::Pace;
 use crate::options::{Drive, Effort, Ours};
 use crate::report::{Report, Run};
-use crate::stage::{Grounds, Side, Stage, seed};
+use crate::stage::{Grounds, Side, Stage};
 
 #[derive(Args, Clone)]
 pub struct Options {
@@ -51,9 +51,7 @@ pub async fn run(options: &Options) -> Result<Report> {
     let mut sides = Vec::new();
     for (name, orders) in [("grown", grown), ("empty", empty)] {
         let settings = grounds.settings().await?;
-        seed(&settings, &orders.seed()).await?;
-        let shop = settings.start().await?;
-        sides.push(Side::of(name, settings, vec![shop])?);
+        sides.push(Side::start(name, settings, &orders.seed()).await?);
     }
     let mut stage = Stage {
         sides,

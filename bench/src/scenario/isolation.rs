@@ -16,7 +16,7 @@ use crate::machine::Machine;
 use crate::options::{Effort, Ours};
 use crate::peer::{Mood, Platform};
 use crate::report::{Run, Spread};
-use crate::stage::{Grounds, Side, seed};
+use crate::stage::{Grounds, Side};
 
 #[derive(Args, Clone)]
 pub struct Options {
@@ -134,10 +134,8 @@ pub async fn run(options: &Options) -> Result<()> {
     let mut grounds = Grounds::prepare(&options.ours, Which::ALL).await?;
     let settings = grounds.settings().await?;
     let settings = settings.env("MADANG_DATA_PLATFORM__URL", &platform.url);
-    seed(&settings, &orders.seed()).await?;
-    let shop = settings.start().await?;
     // Ends before the services, which were there first.
-    let side = Side::of("ours", settings, vec![shop])?;
+    let side = Side::start("ours", settings, &orders.seed()).await?;
     let mut all = Isolation {
         scenario: "isolation",
         machine: Machine::read()?,

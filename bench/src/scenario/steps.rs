@@ -15,7 +15,7 @@ use crate::load::{Heard, Kind, Load, Pace};
 use crate::options::{Effort, Ours, Rival};
 use crate::peer::Platform;
 use crate::report::{Report, Run};
-use crate::stage::{Grounds, Seed, Side, seed};
+use crate::stage::{Grounds, Seed, Side};
 
 /// A campaign that is sold out says so with a 409; that is an answer, not a failure.
 pub const CLAIM: Kind = Kind {
@@ -61,13 +61,9 @@ pub async fn run(options: &Options) -> Result<Report> {
         let settings = grounds.settings().await?;
         let mut settings = settings.env("MADANG_DATA_PLATFORM__URL", &platform.url);
         if name == "before" {
-            for (name, value) in Rival::Inline.settings() {
-                settings = settings.env(name, value);
-            }
+            settings = Rival::Inline.settings(settings);
         }
-        seed(&settings, &filled).await?;
-        let shop = settings.start().await?;
-        sides.push(Side::of(name, settings, vec![shop])?);
+        sides.push(Side::start(name, settings, &filled).await?);
     }
     let stage = Steps {
         options,

@@ -19,7 +19,7 @@ use crate::load::{Connection, Load, Pace, Request};
 use crate::options::Ours;
 use crate::processor::resident_mib;
 use crate::report::{Latency, Report, Run};
-use crate::stage::{Grounds, Seed, address, seed};
+use crate::stage::{Grounds, Seed, address, in_roles, seed};
 
 /// The kernel has some 28000 ports for connections to one address.
 const STREAMS_MAX: u64 = 25_000;
@@ -55,10 +55,7 @@ pub async fn run(options: &Options) -> Result<Report> {
             (streams + 1_000).to_string(),
         );
     seed(&settings, &of_one_campaign(streams)).await?;
-    let mut waiting_room = settings.clone();
-    for role in ["api", "relay", "coupon-scheduler"] {
-        waiting_room = waiting_room.arg("--role").arg(role);
-    }
+    let waiting_room = in_roles(&settings, &["api", "relay", "coupon-scheduler"]);
     let shop = waiting_room.start().await?;
     join_all(address(&shop)?, streams).await?;
     let before_mib = resident_mib(shop.pid())?;

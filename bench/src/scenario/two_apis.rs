@@ -9,7 +9,7 @@ use super::contest::{compete, described};
 use super::orders::{Shape, work};
 use crate::options::{Drive, Effort, Ours};
 use crate::report::Report;
-use crate::stage::{Grounds, Seed, Side, Stage, seed};
+use crate::stage::{Grounds, Seed, Side, Stage, in_roles, seed};
 
 const OTHER_ROLES: [&str; 4] = ["relay", "coupon-scheduler", "consumers", "janitor"];
 
@@ -54,13 +54,10 @@ async fn side(grounds: &mut Grounds, name: &str, apis: usize, filled: &Seed) -> 
     seed(&settings, filled).await?;
     let mut shops = Vec::new();
     for _ in 0..apis {
-        let api = settings.clone().arg("--role").arg("api");
+        let api = in_roles(&settings, &["api"]);
         shops.push(api.start().await?);
     }
-    let mut others = settings.clone();
-    for role in OTHER_ROLES {
-        others = others.arg("--role").arg(role);
-    }
+    let others = in_roles(&settings, &OTHER_ROLES);
     shops.push(others.start().await.context("the other roles")?);
     let mut side = Side::of(name, settings, shops)?;
     side.addresses.truncate(apis);

@@ -215,6 +215,12 @@ impl Grounds {
     }
 }
 
+/// Of a process with these roles alone.
+pub fn in_roles(settings: &ShopSettings, roles: &[&str]) -> ShopSettings {
+    let with = |settings: ShopSettings, role: &&str| settings.arg("--role").arg(*role);
+    roles.iter().fold(settings.clone(), with)
+}
+
 /// Fills the shop; it need not run.
 pub async fn seed(settings: &ShopSettings, seed: &Seed) -> Result<()> {
     let mut arguments = vec!["seed".to_owned()];

@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use testkit::{ShopProcess, ShopSettings, Which};
 
-pub use grounds::{Grounds, Seed, scrape, seed};
+pub use grounds::{Grounds, Seed, in_roles, scrape, seed};
 pub use metrics::{Behind, Metrics};
 
 use crate::options::{Drive, Rivalry, loopback};
@@ -64,10 +64,7 @@ impl Stage {
         let settings = grounds.settings().await?;
         let mut sides = vec![Side::start("ours", settings, filled).await?];
         if let Some(rival) = rivalry.rival {
-            let mut settings = grounds.settings().await?;
-            for (name, value) in rival.settings() {
-                settings = settings.env(name, value);
-            }
+            let settings = rival.settings(grounds.settings().await?);
             sides.push(Side::start("inline", settings, filled).await?);
         }
         if let Some(url) = &rivalry.against {
@@ -109,7 +106,8 @@ impl Side {
         })
     }
 
-    async fn start(name: &str, settings: ShopSettings, filled: &Seed) -> Result<Side> {
+    /// A shop of one process, filled and started.
+    pub async fn start(name: &str, settings: ShopSettings, filled: &Seed) -> Result<Side> {
         seed(&settings, filled).await?;
         let shop = settings.start().await?;
         Side::of(name, settings, vec![shop])
