@@ -17,6 +17,9 @@ pub struct Args {
     /// Rebuild what differs and can be rebuilt, and look again. Money, stock and issued coupons are never touched.
     #[arg(long, value_enum)]
     repair: Option<Repair>,
+    /// Checks that run at the same time. More of them end sooner, and take more of the database from a busy shop.
+    #[arg(long, value_name = "CHECKS", default_value_t = 2)]
+    at_once: usize,
     #[arg(long)]
     json: bool,
 }
@@ -32,8 +35,8 @@ pub async fn run(args: Args, config: Config) -> anyhow::Result<()> {
     shop::migrate(&shop).await?;
     let wait = Duration::from_secs(args.wait);
     let report = match args.repair {
-        None => shop::audit(&shop, wait).await?,
-        Some(Repair::Boards) => shop::repair_boards(&shop, wait).await?,
+        None => shop::audit(&shop, wait, args.at_once).await?,
+        Some(Repair::Boards) => shop::repair_boards(&shop, wait, args.at_once).await?,
     };
     let mut out = std::io::stdout().lock();
     if args.json {

@@ -38,14 +38,14 @@ pub struct Report {
 }
 
 /// Waits for what is on its way, at most for `wait`, and looks; again and again until all is clean or the wait is over. The last
-/// look's report.
+/// look's report. `at_once`: checks that run at the same time.
 ///
 /// # Errors
 /// A store cannot be asked.
-pub async fn audit(shop: &Shop, wait: Duration) -> anyhow::Result<Report> {
+pub async fn audit(shop: &Shop, wait: Duration, at_once: usize) -> anyhow::Result<Report> {
     let until = Instant::now() + wait;
     loop {
-        let report = look(shop, until).await?;
+        let report = look(shop, until, at_once).await?;
         if report.clean || Instant::now() >= until {
             return Ok(report);
         }
@@ -57,8 +57,8 @@ pub async fn audit(shop: &Shop, wait: Duration) -> anyhow::Result<Report> {
 ///
 /// # Errors
 /// As `audit`, and those of the boards.
-pub async fn repair_boards(shop: &Shop, wait: Duration) -> anyhow::Result<Report> {
-    let found = audit(shop, wait).await?;
+pub async fn repair_boards(shop: &Shop, wait: Duration, at_once: usize) -> anyhow::Result<Report> {
+    let found = audit(shop, wait, at_once).await?;
     let days: Vec<_> = found.checks.iter().flat_map(|check| &check.days).collect();
     let mut repaired = Vec::new();
     for day in days {
@@ -72,11 +72,11 @@ pub async fn repair_boards(shop: &Shop, wait: Duration) -> anyhow::Result<Report
     }
     Ok(Report {
         repaired,
-        ..audit(shop, wait).await?
+        ..audit(shop, wait, at_once).await?
     })
 }
 
-async fn look(shop: &Shop, until: Instant) -> anyhow::Result<Report> {
+async fn look(shop: &Shop, until: Instant, at_once: usize) -> anyhow::Result<Report> {
     let seen = Seen::now(&shop.database).await?;
     let given_out = shop.features.coupons.given_out().await?;
     let way = OnItsWay { shop, until };
@@ -99,6 +99,7 @@ async fn look(shop: &Shop, until: Instant) -> anyhow::Result<Report> {
         data_platform_topic: topics.data_platform_transfer.name.clone(),
         order_completed_topic: topics.order_completed.name.clone(),
         keep_every_ms: shop.config.ranking.lease_ms / 4,
+        checks_at_once: at_once,
         ..Settings::default()
     };
     let report = stores::audit::run(&shop.database, &outside, &settings).await?;

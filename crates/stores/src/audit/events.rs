@@ -3,6 +3,7 @@
 //! events share, for only one of them counts. Ranking's events are checked by its boards.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ops::RangeInclusive;
 
 use sea_orm::{ConnectionTrait, DatabaseTransaction};
 
@@ -12,7 +13,7 @@ use crate::sql::notes::BLOCK;
 use crate::sql::ranking::snapshot;
 
 /// Where a consumer's events are found.
-struct Place {
+pub(super) struct Place {
     noted: Noted,
     name: &'static str,
     consumer: &'static str,
@@ -22,7 +23,7 @@ struct Place {
     cancel: &'static str,
 }
 
-const PLACES: [Place; 2] = [
+pub(super) const PLACES: [Place; 2] = [
     Place {
         noted: Noted::DataPlatform,
         name: "receipts of the data platform",
@@ -41,19 +42,7 @@ const PLACES: [Place; 2] = [
     },
 ];
 
-pub async fn checks(
-    db: &Database,
-    outside: &Outside<'_>,
-    settings: &Settings,
-) -> Result<Vec<Check>, Error> {
-    let mut checks = Vec::new();
-    for place in &PLACES {
-        checks.push(check(db, place, outside, settings).await?);
-    }
-    Ok(checks)
-}
-
-async fn check(
+pub(super) async fn check(
     db: &Database,
     place: &Place,
     outside: &Outside<'_>,
@@ -76,10 +65,9 @@ async fn check(
     loop {
         let owed = owed(&tx, db, place, after, settings.page).await?;
         let Some(last) = owed.last() else { break };
-        let seen = match outside.seen {
-            Some(seen) => Some(seen.between(db, after, last.order).await?),
-            None => None,
-        };
+        let page = after..=last.order;
+        // What was seen of the page, asked for once something is missing.
+        let mut seen = None;
         after = last.order;
         for seq in owed.iter().flat_map(|order| order.not_owed).flatten() {
             // Had inside the request: a note is as good as none.
@@ -107,7 +95,7 @@ async fn check(
                 apart.waiting += 1;
             } else if outside.dead.contains(&(place.noted, seq)) {
                 apart.buried.push(event.order);
-            } else if outside.under_way || seen.as_ref().is_some_and(|seen| event.is_newer(seen)) {
+            } else if outside.under_way || is_newer(db, outside, &event, &page, &mut seen).await? {
                 apart.newer += 1;
             } else {
                 let expected = format!("noted under number {seq}");
@@ -119,6 +107,24 @@ async fn check(
     apart.remark(&mut check, notes.foreign, settings);
     without_order(&notes, &mut check, settings);
     Ok(check)
+}
+
+/// Whether the event is newer than what was `seen` of the orders of the page, `after..=last`.
+async fn is_newer(
+    db: &Database,
+    outside: &Outside<'_>,
+    event: &Event,
+    page: &RangeInclusive<i64>,
+    seen: &mut Option<HashMap<i64, bool>>,
+) -> Result<bool, Error> {
+    let Some(all) = outside.seen else {
+        return Ok(false);
+    };
+    let seen = match seen {
+        Some(seen) => seen,
+        none => none.insert(all.between(db, *page.start(), *page.end()).await?),
+    };
+    Ok(event.is_newer(seen))
 }
 
 fn without_order(notes: &Notes, check: &mut Check, settings: &Settings) {

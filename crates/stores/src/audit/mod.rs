@@ -14,10 +14,13 @@ mod stock;
 use std::collections::BTreeSet;
 
 use commerce::coupon::AuditFacts;
+use futures::future::{BoxFuture, ready};
+use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use jiff::civil::Date;
 use serde::Serialize;
 
 pub use boards::{Arrival, Boards, Still};
+use probe::Probe;
 pub use seen::Seen;
 
 use crate::sql::{self, Database};
@@ -44,6 +47,8 @@ pub struct Settings {
     pub page: u32,
     /// How often the recounts of boards are kept alive while they wait; well below the boards' lease.
     pub keep_every_ms: u64,
+    /// Checks that run at the same time, beside the boards' recounts; each holds a connection.
+    pub checks_at_once: usize,
     /// The topics that the events of these consumers wait for in the outbox.
     pub data_platform_topic: String,
     pub order_completed_topic: String,
@@ -55,6 +60,7 @@ impl Default for Settings {
             listed_max: 100,
             page: 20_000,
             keep_every_ms: 2_000,
+            checks_at_once: 2,
             data_platform_topic: "data-platform-transfer-topic".into(),
             order_completed_topic: "order-completed-topic".into(),
         }
@@ -152,7 +158,7 @@ impl Report {
     }
 }
 
-/// Runs every check, one after the other.
+/// Runs every check, some of them at the same time: each has a snapshot of its own, and none changes what another reads.
 ///
 /// # Errors
 /// When a store cannot be asked; nothing is known then.
@@ -161,22 +167,28 @@ pub async fn run(
     outside: &Outside<'_>,
     settings: &Settings,
 ) -> Result<Report, Error> {
-    let mut checks = Vec::new();
-    for probe in stock::PROBES {
-        checks.push(probe.run(db, settings).await?);
-    }
-    checks.push(coupons::campaigns(outside.coupons, settings));
-    for probe in coupons::PROBES.iter().chain(money::PROBES) {
-        checks.push(probe.run(db, settings).await?);
-    }
-    checks.push(numbers::check(db, settings).await?);
-    checks.extend(events::checks(db, outside, settings).await?);
-    let mut boards_checked = true;
-    if let Some(boards) = outside.boards {
-        let check = boards::check(boards, settings).await?;
-        boards_checked = check.is_some();
-        checks.extend(check);
-    }
+    let probe = |probe: &'static Probe| probe.run(db, settings).boxed();
+    let mut checks: Vec<BoxFuture<'_, Result<Check, Error>>> = Vec::new();
+    checks.extend(stock::PROBES.iter().map(probe));
+    let campaigns = coupons::campaigns(outside.coupons, settings);
+    checks.push(ready(Ok(campaigns)).boxed());
+    checks.extend(coupons::PROBES.iter().map(probe));
+    checks.extend(money::PROBES.iter().map(probe));
+    checks.push(numbers::check(db, settings).boxed());
+    let events = events::PLACES.iter();
+    checks.extend(events.map(|place| events::check(db, place, outside, settings).boxed()));
+
+    let at_once = settings.checks_at_once.max(1);
+    let checks = stream::iter(checks).buffered(at_once).try_collect();
+    let boards = async {
+        match outside.boards {
+            Some(boards) => boards::check(boards, settings).await.map(Some),
+            None => Ok(None),
+        }
+    };
+    let (mut checks, boards): (Vec<Check>, _) = tokio::try_join!(checks, boards)?;
+    let boards_checked = !matches!(boards, Some(None));
+    checks.extend(boards.flatten());
     Ok(Report {
         checks,
         boards_checked,
