@@ -8,16 +8,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bytes::Bytes;
 use commerce::answer::{Answer, Answered, Claim, Keyed, StoreError};
 use futures::future::BoxFuture;
-use sea_orm::{ConnectionTrait, Value};
+use sea_orm::ConnectionTrait;
 
-use super::dialect::{chunks, list, padded};
+use super::dialect::{list, padded};
 use super::writes::Writes;
 use super::{AsSqlError, Borrows, Database, Dialect, Error, Transaction, within};
 
 /// How often a command is taken up again after another process took its key in the same moment, or its commit got no answer.
 const ROUNDS_MAX: u32 = 4;
-/// Rows a statement.
-const CHUNK_MAX: usize = 64;
 
 /// What a key was used for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -244,18 +242,16 @@ pub(super) async fn insert(
 pub(super) fn write(writes: &mut Writes, records: &[(&Claim, &Answer)]) {
     let mut sorted = records.to_vec();
     sorted.sort_unstable_by_key(|(claim, _)| claim.scope);
-    let row = format!("(?, ?, ?, ?, ?, {})", writes.dialect().now_us());
-    let mut rest = sorted.as_slice();
-    for size in chunks(rest.len(), CHUNK_MAX) {
-        let (now, later) = rest.split_at(size);
-        rest = later;
-        let sql = format!(
-            "INSERT INTO idempotency (scope, request_hash, status, location, body, created_us) VALUES {}",
-            vec![row.as_str(); size].join(", ")
-        );
-        let values = now.iter().flat_map(|(claim, answer)| row_of(claim, answer));
-        writes.push(sql, values.collect(), size);
-    }
+    let now_us = writes.dialect().now_us();
+    let head = "INSERT INTO idempotency (scope, request_hash, status, location, body, created_us)";
+    writes.insert(head, &sorted, |(claim, answer), row| {
+        row.bytes(&claim.scope)
+            .bytes(&claim.request_hash)
+            .int(i64::from(answer.status))
+            .text(answer.location.as_deref())
+            .bytes(&answer.body)
+            .expression(now_us);
+    });
 }
 
 /// A key that another process has used shows itself as a duplicate. Were it a row of the effect, whose ids nobody else has,
@@ -265,16 +261,6 @@ pub(super) fn taken(error: Error) -> Failure {
         Error::Duplicate(_) => Failure::Taken,
         other => Failure::Sql(other),
     }
-}
-
-fn row_of(claim: &Claim, answer: &Answer) -> [Value; 5] {
-    [
-        claim.scope.to_vec().into(),
-        claim.request_hash.to_vec().into(),
-        i64::from(answer.status).into(),
-        answer.location.clone().into(),
-        answer.body.to_vec().into(),
-    ]
 }
 
 /// Deletes at most `limit` records (1 to 1,024) older than `older_than_us` by the database's clock, oldest first.

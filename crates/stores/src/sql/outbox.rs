@@ -19,7 +19,6 @@ use super::{AsSqlError, Database, Dialect, Error, Transaction, within};
 const IDS_MAX: usize = 512;
 const COLUMNS: &str =
     "shard, id, aggregatetype, aggregateid, type, payload, headers, seq, traceparent, created_us";
-const COLUMN_COUNT: usize = 10;
 /// Length of a W3C traceparent; anything else is none.
 const TRACEPARENT_BYTES: usize = 55;
 
@@ -38,15 +37,32 @@ pub async fn insert_rows(tx: &Transaction, dialect: Dialect, events: &[Row]) -> 
 /// # Errors
 /// `Error::Other` for a payload that is not UTF-8.
 pub(super) fn write_rows(writes: &mut Writes, events: &[Row]) -> Result<(), Error> {
-    let rows = events.iter().map(values).collect::<Result<Vec<_>, _>>()?;
+    let rows = events.iter().map(texts).collect::<Result<Vec<_>, _>>()?;
     let head = format!("INSERT INTO outbox ({COLUMNS})");
-    writes.insert(&head, COLUMN_COUNT, &rows, |row, values| {
-        values.extend(row.iter().cloned());
+    writes.insert(&head, &rows, |(event, payload, headers), row| {
+        let trace = event.traceparent.as_deref();
+        let trace = trace.filter(|trace| trace.len() == TRACEPARENT_BYTES && trace.is_ascii());
+        row.int(i64::from(event.shard))
+            .text(
+                &*event
+                    .id
+                    .hyphenated()
+                    .encode_lower(&mut Uuid::encode_buffer()),
+            )
+            .text(event.topic.as_str())
+            .text(event.key.as_str())
+            .text(event.kind.as_str())
+            .text(*payload)
+            .text(headers.as_deref())
+            .int(event.seq)
+            .text(trace)
+            .int(event.created_us);
     });
     Ok(())
 }
 
-fn values(row: &Row) -> Result<[Value; COLUMN_COUNT], Error> {
+/// The row with its payload and its headers as they are stored.
+fn texts(row: &Row) -> Result<(&Row, &str, Option<String>), Error> {
     let payload = std::str::from_utf8(&row.payload)
         .map_err(|e| Error::Other(format!("payload of event {} is not UTF-8: {e}", row.id)))?;
     let headers = match row.headers.is_empty() {
@@ -55,22 +71,7 @@ fn values(row: &Row) -> Result<[Value; COLUMN_COUNT], Error> {
             Some(serde_json::to_string(&row.headers).map_err(|e| Error::Other(e.to_string()))?)
         }
     };
-    let traceparent = row
-        .traceparent
-        .clone()
-        .filter(|trace| trace.len() == TRACEPARENT_BYTES && trace.is_ascii());
-    Ok([
-        Value::from(row.shard),
-        row.id.to_string().into(),
-        row.topic.clone().into(),
-        row.key.clone().into(),
-        row.kind.clone().into(),
-        payload.into(),
-        headers.into(),
-        row.seq.into(),
-        traceparent.into(),
-        row.created_us.into(),
-    ])
+    Ok((row, payload, headers))
 }
 
 /// The relay's side of the table.

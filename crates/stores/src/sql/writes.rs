@@ -1,10 +1,12 @@
-//! Writes of one transaction, gathered and sent together: on MySQL and MariaDB in one round trip, whatever their number; on
-//! SQLite, which has no round trips, one prepared statement after another. Each write says how many rows it changes, and is
-//! held to it. Stores of batches use it; what is written is their affair.
+//! Writes of one transaction, gathered and sent together: on MySQL and MariaDB as one text in one round trip, whatever their
+//! number; on SQLite, which has no round trips, one prepared statement after another. Each write says how many rows it changes,
+//! and is held to it. Stores of batches use it; what is written is their affair.
+
+mod literal;
 
 use sea_orm::{ConnectionTrait, Value};
 
-use super::dialect::{chunks, list, rows};
+use super::dialect::chunks;
 use super::{Dialect, Error, Transaction};
 
 /// Rows of one INSERT, per engine: SQLite keeps its statements prepared, so few shapes are better than few statements.
@@ -17,10 +19,14 @@ const TEXT_BYTES: usize = 1 << 20;
 
 pub struct Writes {
     dialect: Dialect,
-    statements: Vec<Write>,
+    /// Texts of many statements, or single ones with their parameters; in order.
+    parts: Vec<Part>,
+    /// What could not be written; sending tells.
+    error: Option<Error>,
 }
 
-struct Write {
+#[derive(Default)]
+struct Part {
     sql: String,
     values: Vec<Value>,
     /// Rows that it must change (or find unchanged).
@@ -38,12 +44,68 @@ pub struct Keyed<'a> {
     pub guard: Option<(&'a str, i64)>,
 }
 
+/// Takes the values of one row, in the order of its columns.
+pub struct Row<'w> {
+    part: &'w mut Part,
+    dialect: Dialect,
+    is_first: bool,
+}
+
+impl Row<'_> {
+    pub fn int(&mut self, number: impl Into<Option<i64>>) -> &mut Self {
+        let number = number.into();
+        self.value(|sql| literal::int(number, sql), || number.into())
+    }
+
+    pub fn text<'t>(&mut self, text: impl Into<Option<&'t str>>) -> &mut Self {
+        let text = text.into();
+        self.value(
+            |sql| literal::text(text, sql),
+            || text.map(str::to_owned).into(),
+        )
+    }
+
+    pub fn bytes(&mut self, bytes: &[u8]) -> &mut Self {
+        self.value(|sql| literal::bytes(bytes, sql), || bytes.to_vec().into())
+    }
+
+    /// What the database works out itself, such as its clock.
+    pub fn expression(&mut self, sql: &str) -> &mut Self {
+        self.separate();
+        self.part.sql.push_str(sql);
+        self
+    }
+
+    fn value(
+        &mut self,
+        literal: impl FnOnce(&mut String),
+        parameter: impl FnOnce() -> Value,
+    ) -> &mut Self {
+        self.separate();
+        match self.dialect {
+            Dialect::MySql => literal(&mut self.part.sql),
+            Dialect::Sqlite => {
+                self.part.sql.push('?');
+                self.part.values.push(parameter());
+            }
+        }
+        self
+    }
+
+    fn separate(&mut self) {
+        if !std::mem::take(&mut self.is_first) {
+            self.part.sql.push_str(", ");
+        }
+    }
+}
+
 impl Writes {
     #[must_use]
     pub fn new(dialect: Dialect) -> Self {
         Self {
             dialect,
-            statements: Vec::new(),
+            parts: Vec::new(),
+            error: None,
         }
     }
 
@@ -53,29 +115,40 @@ impl Writes {
     }
 
     /// One statement with `?` for each value and nowhere else.
-    pub fn push(&mut self, sql: impl Into<String>, values: Vec<Value>, rows: usize) {
-        self.statements.push(Write {
-            sql: sql.into(),
-            values,
-            rows,
-        });
+    pub fn push(&mut self, sql: &str, values: Vec<Value>, rows: usize) {
+        let dialect = self.dialect;
+        let part = self.statement(rows);
+        let written = match dialect {
+            Dialect::MySql => literal::inline(sql, &values, &mut part.sql),
+            Dialect::Sqlite => {
+                part.sql.push_str(sql);
+                part.values = values;
+                Ok(())
+            }
+        };
+        if let Err(error) = written {
+            self.error.get_or_insert(error);
+        }
     }
 
-    /// `head` up to VALUES; each item gives the values of one row, `columns` of them.
-    pub fn insert<T>(
-        &mut self,
-        head: &str,
-        columns: usize,
-        items: &[T],
-        row: impl Fn(&T, &mut Vec<Value>),
-    ) {
-        for part in self.parts(items, INSERT_ROWS_MAX, INSERT_ROWS_MAX_SQLITE) {
-            let mut values = Vec::with_capacity(part.len() * columns);
-            for item in part {
+    /// `head` up to VALUES; `row` gives the values of each item.
+    pub fn insert<T>(&mut self, head: &str, items: &[T], row: impl Fn(&T, &mut Row<'_>)) {
+        let dialect = self.dialect;
+        for items in self.pieces(items, INSERT_ROWS_MAX, INSERT_ROWS_MAX_SQLITE) {
+            let part = self.statement(items.len());
+            part.sql.push_str(head);
+            let mut before = " VALUES (";
+            for item in items {
+                part.sql.push_str(before);
+                before = ", (";
+                let mut values = Row {
+                    part: &mut *part,
+                    dialect,
+                    is_first: true,
+                };
                 row(item, &mut values);
+                part.sql.push(')');
             }
-            let sql = format!("{head} VALUES {}", rows(part.len(), columns));
-            self.push(sql, values, part.len());
         }
     }
 
@@ -83,16 +156,30 @@ impl Writes {
     pub fn update(&mut self, keyed: &Keyed<'_>, values: impl IntoIterator<Item = (i64, i64)>) {
         let mut values: Vec<(i64, i64)> = values.into_iter().collect();
         values.sort_unstable();
-        for part in self.parts(&values, UPDATE_ROWS_MAX, UPDATE_ROWS_MAX) {
-            let cases = part.iter().flat_map(|(key, value)| [*key, *value]);
-            let keys = part.iter().map(|(key, _)| *key);
-            let guard = keyed.guard.map(|(_, value)| value);
-            let values = cases.chain(keys).chain(guard).map(Into::into).collect();
-            self.push(keyed.sql(self.dialect, part.len()), values, part.len());
+        let dialect = self.dialect;
+        for values in self.pieces(&values, UPDATE_ROWS_MAX, UPDATE_ROWS_MAX) {
+            let part = self.statement(values.len());
+            keyed.write(part, dialect, values);
         }
     }
 
-    fn parts<'t, T>(&self, items: &'t [T], max: usize, max_sqlite: usize) -> Vec<&'t [T]> {
+    /// Where the next statement is written.
+    fn statement(&mut self, rows: usize) -> &mut Part {
+        let goes_on = |last: &Part| self.dialect == Dialect::MySql && last.sql.len() < TEXT_BYTES;
+        if self.parts.last().is_some_and(goes_on) {
+            if let Some(last) = self.parts.last_mut() {
+                last.sql.push(';');
+            }
+        } else {
+            self.parts.push(Part::default());
+        }
+        let last = self.parts.len() - 1;
+        let part = &mut self.parts[last];
+        part.rows += rows;
+        part
+    }
+
+    fn pieces<'t, T>(&self, items: &'t [T], max: usize, max_sqlite: usize) -> Vec<&'t [T]> {
         match self.dialect {
             Dialect::MySql => items.chunks(max).collect(),
             Dialect::Sqlite => {
@@ -110,50 +197,24 @@ impl Writes {
     }
 
     /// # Errors
-    /// Those of the statements; `Error::Other` when one did not change the rows that it must, which is a defect: roll back.
+    /// Those of the statements; `Error::Other` when they did not change the rows that they must, which is a defect: roll back.
     pub async fn send(self, tx: &Transaction) -> Result<(), Error> {
-        match self.dialect {
-            Dialect::MySql => self.send_text(tx).await,
-            Dialect::Sqlite => self.send_prepared(tx).await,
+        if let Some(error) = self.error {
+            return Err(error);
         }
-    }
-
-    async fn send_prepared(self, tx: &Transaction) -> Result<(), Error> {
-        for Write { sql, values, rows } in self.statements {
-            let done = tx
-                .execute_raw(self.dialect.statement(sql.as_str(), values))
-                .await?;
-            check(done.rows_affected(), rows as u64, &sql)?;
+        for Part { sql, values, rows } in self.parts {
+            let (done, what) = match self.dialect {
+                Dialect::MySql => (tx.execute_unprepared(&sql).await?, "a batch of writes"),
+                Dialect::Sqlite => {
+                    let statement = self.dialect.statement(sql.as_str(), values);
+                    (tx.execute_raw(statement).await?, sql.as_str())
+                }
+            };
+            // No statement can change more than it names, so the sum is right only where each is.
+            check(done.rows_affected(), rows as u64, what)?;
         }
         Ok(())
     }
-
-    async fn send_text(self, tx: &Transaction) -> Result<(), Error> {
-        let mut text = String::new();
-        let mut expected = 0;
-        for Write { sql, values, rows } in &self.statements {
-            if !text.is_empty() {
-                text.push(';');
-            }
-            inline(sql, values, &mut text)?;
-            expected += *rows as u64;
-            if text.len() >= TEXT_BYTES {
-                run_text(tx, &mut text, &mut expected).await?;
-            }
-        }
-        run_text(tx, &mut text, &mut expected).await
-    }
-}
-
-async fn run_text(tx: &Transaction, text: &mut String, expected: &mut u64) -> Result<(), Error> {
-    if !text.is_empty() {
-        let done = tx.execute_unprepared(text).await?;
-        // None can change more than it names, so the sum is right only where each is.
-        check(done.rows_affected(), *expected, "a batch of writes")?;
-    }
-    text.clear();
-    *expected = 0;
-    Ok(())
 }
 
 fn check(changed: u64, expected: u64, what: &str) -> Result<(), Error> {
@@ -167,7 +228,7 @@ fn check(changed: u64, expected: u64, what: &str) -> Result<(), Error> {
 }
 
 impl Keyed<'_> {
-    fn sql(&self, dialect: Dialect, size: usize) -> String {
+    fn write(&self, part: &mut Part, dialect: Dialect, values: &[(i64, i64)]) {
         let Self {
             table,
             key,
@@ -175,142 +236,106 @@ impl Keyed<'_> {
             relative,
             guard,
         } = self;
-        let guard = guard.map_or(String::new(), |(guard, _)| format!(" AND {guard} = ?"));
-        format!(
-            "UPDATE {table}{} SET {column} = {relative}CASE {key}{} END WHERE {key} IN ({}){guard}",
-            dialect.force_primary(),
-            " WHEN ? THEN ?".repeat(size),
-            list(size)
-        )
-    }
-}
-
-/// Writes the values in place of the question marks, as MySQL and MariaDB read them whatever their `sql_mode`.
-fn inline(sql: &str, values: &[Value], out: &mut String) -> Result<(), Error> {
-    let mut values = values.iter();
-    let mut parts = sql.split('?');
-    out.push_str(parts.next().unwrap_or_default());
-    for part in parts {
-        let value = values
-            .next()
-            .ok_or_else(|| Error::Other(format!("too few values for {sql}")))?;
-        literal(value, out)?;
-        out.push_str(part);
-    }
-    match values.next() {
-        None => Ok(()),
-        Some(_) => Err(Error::Other(format!("too many values for {sql}"))),
-    }
-}
-
-fn literal(value: &Value, out: &mut String) -> Result<(), Error> {
-    match value {
-        Value::BigInt(Some(number)) => out.push_str(&number.to_string()),
-        Value::Int(Some(number)) => out.push_str(&number.to_string()),
-        Value::SmallInt(Some(number)) => out.push_str(&number.to_string()),
-        Value::String(Some(text)) => quoted(text, out),
-        Value::Bytes(Some(bytes)) => binary(bytes, out),
-        Value::BigInt(None)
-        | Value::Int(None)
-        | Value::SmallInt(None)
-        | Value::String(None)
-        | Value::Bytes(None) => out.push_str("NULL"),
-        other => {
-            return Err(Error::Other(format!(
-                "a value of this kind is not written: {other:?}"
-            )));
+        let mut words = |words: &str| part.sql.push_str(words);
+        for piece in ["UPDATE ", table, dialect.force_primary(), " SET ", column] {
+            words(piece);
+        }
+        for piece in [" = ", relative, "CASE ", key] {
+            words(piece);
+        }
+        let mut number = |before: &str, number: i64| {
+            part.sql.push_str(before);
+            let mut row = Row {
+                part: &mut *part,
+                dialect,
+                is_first: true,
+            };
+            row.int(number);
+        };
+        for (key, value) in values {
+            number(" WHEN ", *key);
+            number(" THEN ", *value);
+        }
+        let mut before = [" END WHERE ", key, " IN ("].concat();
+        for (key, _) in values {
+            number(&before, *key);
+            ", ".clone_into(&mut before);
+        }
+        match guard {
+            None => part.sql.push(')'),
+            Some((guard, value)) => number(&format!(") AND {guard} = "), *value),
         }
     }
-    Ok(())
-}
-
-/// Quoted where no character has a meaning inside quotes in any mode; else its bytes in hexadecimal.
-fn quoted(text: &str, out: &mut String) {
-    if is_plain(text) {
-        out.push('\'');
-        out.push_str(text);
-        out.push('\'');
-    } else {
-        out.push_str("_utf8mb4 ");
-        hex(text.as_bytes(), out);
-    }
-}
-
-/// Text among the bytes, such as JSON, is quoted: half as long as its digits.
-fn binary(bytes: &[u8], out: &mut String) {
-    match std::str::from_utf8(bytes) {
-        Ok(text) if text.is_ascii() && is_plain(text) => {
-            out.push_str("_binary '");
-            out.push_str(text);
-            out.push('\'');
-        }
-        _ => hex(bytes, out),
-    }
-}
-
-fn is_plain(text: &str) -> bool {
-    text.bytes().all(|b| b != b'\'' && b != b'\\' && b >= b' ')
-}
-
-fn hex(bytes: &[u8], out: &mut String) {
-    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
-    out.reserve(bytes.len() * 2 + 3);
-    out.push_str("X'");
-    for byte in bytes {
-        out.push(char::from(DIGITS[usize::from(byte >> 4)]));
-        out.push(char::from(DIGITS[usize::from(byte & 15)]));
-    }
-    out.push('\'');
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn inlined(sql: &str, values: &[Value]) -> Result<String, Error> {
-        let mut out = String::new();
-        inline(sql, values, &mut out).map(|()| out)
-    }
+    const TAKE: Keyed<'static> = Keyed {
+        table: "t",
+        key: "id",
+        column: "n",
+        relative: "n - ",
+        guard: Some(("day", 9)),
+    };
 
-    #[test]
-    fn values_stand_where_the_question_marks_were() {
-        let values = [
-            7_i64.into(),
-            (-3_i32).into(),
-            None::<String>.into(),
-            "말 \"? x".into(),
-            vec![0_u8, 255].into(),
-            b"{\"a\":1}".to_vec().into(),
-            b"it's".to_vec().into(),
-        ];
-        assert_eq!(
-            inlined("(?, ?, ?, ?, ?, ?, ?)", &values).unwrap(),
-            "(7, -3, NULL, '말 \"? x', X'00FF', _binary '{\"a\":1}', X'69742773')"
+    fn gathered(dialect: Dialect) -> Vec<Part> {
+        let mut writes = Writes::new(dialect);
+        writes.insert(
+            "INSERT INTO t (a, b, c, d)",
+            &[(1, "x"), (2, "it's")],
+            |(a, b), row| {
+                row.int(*a).text(*b).bytes(b"{}").expression("NOW()");
+            },
         );
-        assert!(inlined("?, ?", &[1_i64.into()]).is_err());
-        assert!(inlined("?", &[1_i64.into(), 2_i64.into()]).is_err());
-        assert!(inlined("?", &[1.5_f64.into()]).is_err());
+        writes.update(&TAKE, [(7, 1), (3, 2)]);
+        writes.push("DELETE FROM t WHERE a = ?", vec![5_i64.into()], 1);
+        writes.parts
     }
 
     #[test]
-    fn text_cannot_end_its_literal() {
-        for text in [
-            "'",
-            "\\",
-            "a\\' OR 1=1 -- ",
-            "\0",
-            "\n",
-            "';DROP TABLE orders;--",
-        ] {
-            let mut out = String::new();
-            quoted(text, &mut out);
-            let digits = out
-                .strip_prefix("_utf8mb4 X'")
-                .unwrap()
-                .strip_suffix('\'')
-                .unwrap();
-            assert!(digits.bytes().all(|b| b.is_ascii_hexdigit()), "{out}");
-            assert_eq!(digits.len(), text.len() * 2);
+    fn one_text_of_all_statements() {
+        let parts = gathered(Dialect::MySql);
+        let [text] = parts.as_slice() else {
+            panic!("{} texts", parts.len());
+        };
+        assert_eq!(
+            text.sql,
+            "INSERT INTO t (a, b, c, d) VALUES (1, 'x', _binary '{}', NOW()), (2, _utf8mb4 X'69742773', _binary '{}', NOW());\
+             UPDATE t FORCE INDEX (PRIMARY) SET n = n - CASE id WHEN 3 THEN 2 WHEN 7 THEN 1 END WHERE id IN (3, 7) AND day = 9;\
+             DELETE FROM t WHERE a = 5"
+        );
+        assert_eq!(text.rows, 5);
+        assert!(text.values.is_empty());
+    }
+
+    #[test]
+    fn prepared_statements_of_few_shapes() {
+        let parts = gathered(Dialect::Sqlite);
+        let texts: Vec<&str> = parts.iter().map(|part| part.sql.as_str()).collect();
+        assert_eq!(
+            texts,
+            [
+                "INSERT INTO t (a, b, c, d) VALUES (?, ?, ?, NOW()), (?, ?, ?, NOW())",
+                "UPDATE t SET n = n - CASE id WHEN ? THEN ? WHEN ? THEN ? END WHERE id IN (?, ?) AND day = ?",
+                "DELETE FROM t WHERE a = ?",
+            ]
+        );
+        let numbers: Vec<Value> = [3_i64, 2, 7, 1, 3, 7, 9].map(Value::from).to_vec();
+        assert_eq!(parts[1].values, numbers);
+        assert_eq!(parts.iter().map(|part| part.rows).sum::<usize>(), 5);
+    }
+
+    #[test]
+    fn a_long_text_is_followed_by_another() {
+        let mut writes = Writes::new(Dialect::MySql);
+        let long = "x".repeat(TEXT_BYTES);
+        for _ in 0..2 {
+            writes.insert("INSERT INTO t (a)", &[()], |(), row| {
+                row.text(long.as_str());
+            });
         }
+        assert_eq!(writes.parts.len(), 2);
     }
 }

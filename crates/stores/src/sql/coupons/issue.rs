@@ -219,14 +219,12 @@ async fn write(
     let mut writes = Writes::new(dialect);
     insert(&mut writes, &issues, at);
     let head = "INSERT INTO coupon_voids (coupon_id, epoch, sequence, user_id, reason)";
-    writes.insert(head, 5, &voids, |(request, reason), row| {
-        row.extend([
-            request.coupon.get().into(),
-            request.epoch.into(),
-            request.sequence.into(),
-            request.user.get().into(),
-            reason.word().into(),
-        ]);
+    writes.insert(head, &voids, |(request, reason), row| {
+        row.int(request.coupon.get())
+            .int(request.epoch)
+            .int(request.sequence)
+            .int(request.user.get())
+            .text(reason.word());
     });
     writes.send(tx).await?;
     for (coupon, issued) in counts {
@@ -238,16 +236,14 @@ async fn write(
 fn insert(writes: &mut Writes, issues: &[Issue], at: Timestamp) {
     let head =
         "INSERT INTO user_coupons (id, coupon_id, user_id, epoch, sequence, status, issued_us)";
-    writes.insert(head, 7, issues, |issue, row| {
-        row.extend([
-            issue.id.get().into(),
-            issue.coupon.get().into(),
-            issue.user.get().into(),
-            issue.epoch.into(),
-            issue.sequence.into(),
-            HeldStatus::Available.word().into(),
-            at.as_microsecond().into(),
-        ]);
+    writes.insert(head, issues, |issue, row| {
+        row.int(issue.id.get())
+            .int(issue.coupon.get())
+            .int(issue.user.get())
+            .int(issue.epoch)
+            .int(issue.sequence)
+            .text(HeldStatus::Available.word())
+            .int(at.as_microsecond());
     });
 }
 

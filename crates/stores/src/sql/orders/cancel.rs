@@ -82,9 +82,8 @@ async fn write(
     mark(&mut writes, turn, outlet.follow_ups().owes());
     restock(&mut writes, cancellation);
     if let Some(refund) = &cancellation.refund {
-        let (head, columns) = write::LEDGER;
-        writes.insert(head, columns, &[refund], |refund, row| {
-            row.extend(write::ledger_row(turn, refund, EntryKind::Refund));
+        writes.insert(write::LEDGER, &[refund], |refund, row| {
+            write::ledger_row(turn, refund, EntryKind::Refund, row);
         });
         let balance = (turn.order.user_id.get(), refund.balance_after.get());
         writes.update(&write::SET_BALANCE, [balance]);
@@ -134,15 +133,13 @@ fn mark(writes: &mut Writes, turn: &Turn, owes: i16) {
 fn restock(writes: &mut Writes, cancellation: &Cancellation) {
     let turn = &cancellation.turn;
     let head = "INSERT INTO stock_ledger (id, product_id, kind, order_id, delta, created_us)";
-    writes.insert(head, 6, &cancellation.restocks, |restock, row| {
-        row.extend([
-            restock.entry_id.into(),
-            restock.product.get().into(),
-            "CANCEL".into(),
-            turn.order.id.get().into(),
-            restock.quantity.into(),
-            turn.at.as_microsecond().into(),
-        ]);
+    writes.insert(head, &cancellation.restocks, |restock, row| {
+        row.int(restock.entry_id)
+            .int(restock.product.get())
+            .text("CANCEL")
+            .int(turn.order.id.get())
+            .int(restock.quantity)
+            .int(turn.at.as_microsecond());
     });
     let returned = cancellation.restocks.iter();
     let returned = returned.map(|r| (r.product.get(), r.quantity));

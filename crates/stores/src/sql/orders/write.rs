@@ -6,28 +6,20 @@ use std::collections::BTreeMap;
 
 use commerce::order::{OrderLine, Payment, Placement, Turn};
 use commerce::wallet::EntryKind;
-use sea_orm::Value;
 
-use crate::sql::writes::{Keyed, Writes};
+use crate::sql::writes::{Keyed, Row, Writes};
 
 /// Everything that placements write but outbox rows and idempotency records. `owes`: the steps they owe by event.
 pub(super) fn placements(writes: &mut Writes, placed: &[&Placement], owes: i16) {
     let turns: Vec<&Turn> = placed.iter().map(|p| &p.turn).collect();
-    let (head, columns) = ORDERS;
-    writes.insert(head, columns, &turns, |turn, row| {
-        row.extend(order_row(turn, owes));
-    });
+    writes.insert(ORDERS, &turns, |turn, row| order_row(turn, owes, row));
     let lines: Vec<_> = turns.iter().flat_map(|turn| numbered_lines(turn)).collect();
-    let (head, columns) = LINES;
-    writes.insert(head, columns, &lines, |line, row| {
-        row.extend(line_row(line))
-    });
+    writes.insert(LINES, &lines, line_row);
 
     let payments = placed.iter().filter_map(|p| Some((&p.turn, p.payment?)));
     let payments: Vec<_> = payments.collect();
-    let (head, columns) = LEDGER;
-    writes.insert(head, columns, &payments, |(turn, payment), row| {
-        row.extend(ledger_row(turn, payment, EntryKind::Payment));
+    writes.insert(LEDGER, &payments, |(turn, payment), row| {
+        ledger_row(turn, payment, EntryKind::Payment, row);
     });
     // In order of arrival, so that the last one's balance stays.
     let balances: BTreeMap<i64, i64> = payments
@@ -61,38 +53,25 @@ const TAKE_STOCK: Keyed<'static> = Keyed {
     guard: None,
 };
 
-/// Head and number of columns of an INSERT.
-type Head = (&'static str, usize);
+const ORDERS: &str = "INSERT INTO orders (id, user_id, user_coupon_id, total_amount, discount_amount, discounted_amount, status, created_us, owes, completed_seq, data_platform_seq, cancel_owes)";
+const LINES: &str = "INSERT INTO order_lines (order_id, id, product_id, product_name, quantity, unit_price, total_price, ranking_seq)";
+pub(super) const LEDGER: &str =
+    "INSERT INTO wallet_ledger (id, user_id, kind, amount, balance_after, order_id, created_us)";
 
-const ORDERS: Head = (
-    "INSERT INTO orders (id, user_id, user_coupon_id, total_amount, discount_amount, discounted_amount, status, created_us, owes, completed_seq, data_platform_seq, cancel_owes)",
-    12,
-);
-const LINES: Head = (
-    "INSERT INTO order_lines (order_id, id, product_id, product_name, quantity, unit_price, total_price, ranking_seq)",
-    8,
-);
-pub(super) const LEDGER: Head = (
-    "INSERT INTO wallet_ledger (id, user_id, kind, amount, balance_after, order_id, created_us)",
-    7,
-);
-
-fn order_row(turn: &Turn, owes: i16) -> Vec<Value> {
+fn order_row(turn: &Turn, owes: i16, row: &mut Row<'_>) {
     let order = &turn.order;
-    vec![
-        order.id.get().into(),
-        order.user_id.get().into(),
-        order.user_coupon_id.map(|c| c.get()).into(),
-        order.total_amount.get().into(),
-        order.discount_amount.get().into(),
-        order.discounted_amount.get().into(),
-        order.status.word().into(),
-        turn.at.as_microsecond().into(),
-        owes.into(),
-        turn.numbers.completed.into(),
-        turn.numbers.data_platform.into(),
-        0_i16.into(),
-    ]
+    row.int(order.id.get())
+        .int(order.user_id.get())
+        .int(order.user_coupon_id.map(|coupon| coupon.get()))
+        .int(order.total_amount.get())
+        .int(order.discount_amount.get())
+        .int(order.discounted_amount.get())
+        .text(order.status.word())
+        .int(turn.at.as_microsecond())
+        .int(i64::from(owes))
+        .int(turn.numbers.completed)
+        .int(turn.numbers.data_platform)
+        .int(0);
 }
 
 /// The order's lines, the first of each product with the number of the product's event.
@@ -111,30 +90,26 @@ fn numbered_lines(turn: &Turn) -> Vec<(&Turn, &OrderLine, Option<i64>)> {
     numbered.collect()
 }
 
-fn line_row((turn, line, ranking_seq): &(&Turn, &OrderLine, Option<i64>)) -> Vec<Value> {
-    vec![
-        turn.order.id.get().into(),
-        line.id.get().into(),
-        line.product_id.get().into(),
-        line.product_name.as_str().into(),
-        line.quantity.get().into(),
-        line.unit_price.get().into(),
-        line.total_price.get().into(),
-        (*ranking_seq).into(),
-    ]
+fn line_row((turn, line, ranking_seq): &(&Turn, &OrderLine, Option<i64>), row: &mut Row<'_>) {
+    row.int(turn.order.id.get())
+        .int(line.id.get())
+        .int(line.product_id.get())
+        .text(line.product_name.as_str())
+        .int(line.quantity.get())
+        .int(line.unit_price.get())
+        .int(line.total_price.get())
+        .int(*ranking_seq);
 }
 
-pub(super) fn ledger_row(turn: &Turn, payment: &Payment, kind: EntryKind) -> Vec<Value> {
+pub(super) fn ledger_row(turn: &Turn, payment: &Payment, kind: EntryKind, row: &mut Row<'_>) {
     let sign = if kind == EntryKind::Payment { -1 } else { 1 };
-    vec![
-        payment.entry_id.into(),
-        turn.order.user_id.get().into(),
-        kind.word().into(),
-        (sign * payment.amount.get()).into(),
-        payment.balance_after.get().into(),
-        turn.order.id.get().into(),
-        turn.at.as_microsecond().into(),
-    ]
+    row.int(payment.entry_id)
+        .int(turn.order.user_id.get())
+        .text(kind.word())
+        .int(sign * payment.amount.get())
+        .int(payment.balance_after.get())
+        .int(turn.order.id.get())
+        .int(turn.at.as_microsecond());
 }
 
 fn use_coupons(writes: &mut Writes, turns: &[&Turn]) {
@@ -149,10 +124,6 @@ fn use_coupons(writes: &mut Writes, turns: &[&Turn]) {
         writes.dialect().force_primary(),
     );
     for [coupon, order, at] in used {
-        writes.push(
-            sql.as_str(),
-            vec![order.into(), at.into(), coupon.into()],
-            1,
-        );
+        writes.push(&sql, vec![order.into(), at.into(), coupon.into()], 1);
     }
 }
