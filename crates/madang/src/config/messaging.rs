@@ -173,6 +173,7 @@ pub struct Outbox {
     pub batch_interval_ms: u64,
     pub in_flight_batches: usize,
     pub poll_ms: u64,
+    pub idle_poll_max_ms: u64,
     pub sweep_ms: u64,
     pub drain_ms: u64,
     pub handed_max: usize,

@@ -40,6 +40,7 @@ fn settings(config: &Config) -> Settings {
         batch_interval_ms: outbox.batch_interval_ms,
         in_flight_batches: outbox.in_flight_batches,
         poll_ms: outbox.poll_ms,
+        idle_poll_max_ms: outbox.idle_poll_max_ms,
         sweep_ms: outbox.sweep_ms,
         delete_interval_ms: outbox.delete_interval_ms,
         drain_ms: outbox.drain_ms,

@@ -176,6 +176,8 @@ async fn open_sqlite(
             .acquire_timeout(acquire)
             .idle_timeout(None)
             .max_lifetime(None)
+            // A file does not hang up.
+            .test_before_acquire(false)
             .before_acquire(|connection, _| Box::pin(async { Ok(is_clean(connection)) }))
     };
     // One connection: writers of this process queue in turn here instead of spinning on SQLite's lock.

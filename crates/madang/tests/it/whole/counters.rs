@@ -174,8 +174,11 @@ async fn a_thousand_orders_are_few_messages() {
     let consumers = ["ranking", "analytics", "data-platform"];
     let cost = ground.cost_of(&shop, order, &consumers).await;
     let metrics = shop.client().get("/metrics").await.expect("metrics").text;
-    let published = sum(&metrics, "madang_outbox_delay_seconds_count");
-    assert_eq!(published, 3 * COUNT, "the delay of each event is told");
+    let published = sum(&metrics, "madang_outbox_published_total");
+    // A batch whose arrival on a fresh topic is not proven is sent again.
+    assert!(published >= 3 * COUNT, "{published} events published");
+    let told = sum(&metrics, "madang_outbox_delay_seconds_count");
+    assert_eq!(told, published, "the delay of each event is told");
     cost.is_within(Cost {
         statements: 4_000,
         commits: 600,

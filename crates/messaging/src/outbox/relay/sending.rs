@@ -30,9 +30,7 @@ impl Shard {
 
     /// Looks at the table after the cursor and sends what is not known yet.
     pub(super) async fn read(&mut self) -> Result<(), Error> {
-        let settings = &self.shared.settings;
-        let limit = settings.batch_max.max(1);
-        let poll = Duration::from_millis(settings.poll_ms.max(1));
+        let limit = self.shared.settings.batch_max.max(1);
         let asked = Instant::now();
         let page = self
             .shared
@@ -40,7 +38,8 @@ impl Shard {
             .head(self.shard, self.cursor, limit, &self.known)
             .await?;
         self.at_end = page.end;
-        self.poll_at = asked + poll;
+        self.poll_every = self.next_poll(!page.rows.is_empty());
+        self.poll_at = asked + self.poll_every;
         if page.end {
             self.space_batches(asked, page.rows.len());
         }
@@ -53,6 +52,17 @@ impl Shard {
             self.send(page.rows);
         }
         Ok(())
+    }
+
+    /// Where every row is handed over, looks find nothing, and nobody waits for them.
+    fn next_poll(&self, found: bool) -> Duration {
+        let settings = &self.shared.settings;
+        let often = Duration::from_millis(settings.poll_ms.max(1));
+        if found {
+            return often;
+        }
+        let seldom = Duration::from_millis(settings.idle_poll_max_ms);
+        (self.poll_every * 2).clamp(often, seldom.max(often))
     }
 
     /// After a batch of so many rows that began then; a full one is followed at once. The shards of a process keep the same

@@ -24,8 +24,10 @@ pub struct Settings {
     pub batch_interval_ms: u64,
     /// Batches of one shard on their way at once, at least 1.
     pub in_flight_batches: usize,
-    /// Rows that nobody announced (other processes wrote them) are looked for this often.
+    /// Rows that nobody announced (other processes wrote them) are looked for this often, once there were some.
     pub poll_ms: u64,
+    /// While there are none, they are looked for half as often each time, down to this.
+    pub idle_poll_max_ms: u64,
     /// Each shard is read from its head this often, for rows that were committed late.
     pub sweep_ms: u64,
     /// Acknowledged rows are deleted together, this long after the first of them at most. After a crash they are sent again.
@@ -50,9 +52,10 @@ impl Default for Settings {
             shards: 4,
             lease_ms: 30_000,
             batch_max: 500,
-            batch_interval_ms: 20,
+            batch_interval_ms: 40,
             in_flight_batches: 4,
             poll_ms: 100,
+            idle_poll_max_ms: 500,
             sweep_ms: 1_000,
             delete_interval_ms: 100,
             drain_ms: 5_000,

@@ -40,6 +40,8 @@ pub(super) struct Shard {
     swept: Instant,
     /// When the table is read though nobody has said that it holds something.
     pub(super) poll_at: Instant,
+    /// How long until the look after the next; longer while looks find nothing.
+    pub(super) poll_every: Duration,
     pub(super) in_flight: FuturesUnordered<BoxFuture<'static, Sent>>,
     /// Rows on their way, or acknowledged and not deleted yet.
     pub(super) known: HashSet<Uuid>,
@@ -70,6 +72,7 @@ impl Shard {
             at_end: false,
             swept: now,
             poll_at: now,
+            poll_every: Duration::ZERO,
             in_flight: FuturesUnordered::new(),
             known: HashSet::new(),
             acknowledged: Vec::new(),
