@@ -9,6 +9,7 @@ pub mod ids;
 pub mod json;
 pub mod pace;
 pub mod page;
+pub mod together;
 pub mod wire;
 
 pub mod analytics;

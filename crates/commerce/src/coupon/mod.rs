@@ -11,6 +11,7 @@ mod inline;
 pub mod issue;
 pub mod model;
 mod opening;
+mod polls;
 pub mod queue;
 mod recovery;
 mod refusal;
@@ -28,6 +29,7 @@ use crate::answer::{Answered, Claim, Keyed, StoreError};
 use crate::clock::Clock;
 use crate::ids::{Allocator, CouponId, Series, UserCouponId, UserId};
 use crate::page::{Cursor, Page, PageRequest};
+use crate::together;
 
 pub use audit::AuditFacts;
 pub use handler::IssueHandler;
@@ -42,6 +44,7 @@ pub use watch::Settings as WatchSettings;
 
 use directory::Directory;
 use opening::Opening;
+use polls::Polls;
 use queue::{Joined, Place, Settlement};
 
 #[derive(Clone, Debug)]
@@ -57,6 +60,8 @@ pub struct Settings {
     pub opening_wait_ms: u64,
     /// Coupons of one user that are listed.
     pub held_max: u32,
+    /// Status polls that wait at the same time.
+    pub polls: together::Settings,
     pub watch: watch::Settings,
 }
 
@@ -69,6 +74,7 @@ impl Default for Settings {
             keep_ms: 7 * 86_400_000,
             opening_wait_ms: 500,
             held_max: 1_000,
+            polls: together::Settings::default(),
             watch: watch::Settings::default(),
         }
     }
@@ -126,6 +132,7 @@ pub struct Coupons {
     opening_turn: tokio::sync::Mutex<()>,
     directory: Directory,
     hub: Arc<watch::Hub>,
+    polls: Polls,
     wake: Arc<Notify>,
     ids: Arc<Allocator>,
     clock: Arc<dyn Clock>,
@@ -144,6 +151,7 @@ impl Coupons {
         Self {
             directory: Directory::new(ports.store.clone(), settings.cache_ms, settings.cache_max),
             hub: watch::Hub::new(ports.queue.clone(), settings.watch.clone()),
+            polls: Polls::start(&settings.polls, ports.queue.clone()),
             opening: Opening::new(ports.epochs, ports.queue.clone(), settings.keep_ms),
             opening_turn: tokio::sync::Mutex::new(()),
             store: ports.store,

@@ -5,6 +5,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::model::IssueMode;
+use super::polls::Polled;
 use super::queue::{Entry, Place, Settlement, Standings};
 use super::{Coupons, Error, Refusal};
 use crate::ids::{CouponId, UserCouponId, UserId};
@@ -128,14 +129,16 @@ impl Coupons {
     /// # Errors
     /// Those of the queue; `Recovering` where it has lost the campaign and is about to be told of it again.
     async fn queued(&self, coupon: CouponId, user: UserId) -> Result<Option<Standing>, Error> {
-        let Some(standings) = self.queue.standings(coupon, &[user]).await? else {
-            let campaign = self.find(coupon).await?;
-            return match campaign.opened_epoch > 0 && self.clock.now() < campaign.claim_to {
-                true => Err(Error::Recovering),
-                false => Ok(None),
-            };
-        };
-        let entry = standings.entries.first().copied().flatten();
-        Ok(entry.map(|entry| Standing::of(coupon, entry, &standings)))
+        match self.polls.ask(coupon, user).await? {
+            Polled::Standing(standing) => Ok(Some(standing)),
+            Polled::Nobody => Ok(None),
+            Polled::Unknown => {
+                let campaign = self.find(coupon).await?;
+                match campaign.opened_epoch > 0 && self.clock.now() < campaign.claim_to {
+                    true => Err(Error::Recovering),
+                    false => Ok(None),
+                }
+            }
+        }
     }
 }

@@ -96,6 +96,7 @@ fn messaging(config: &Config) -> Vec<(&'static str, i128)> {
         ("outbox.batch_max", outbox.batch_max.into()),
         ("outbox.in_flight_batches", outbox.in_flight_batches as i128),
         ("outbox.poll_ms", outbox.poll_ms.into()),
+        ("outbox.idle_poll_max_ms", outbox.idle_poll_max_ms.into()),
         ("outbox.sweep_ms", outbox.sweep_ms.into()),
         ("outbox.held_max", outbox.held_max as i128),
         ("outbox.depth_ms", outbox.depth_ms.into()),
@@ -227,6 +228,8 @@ fn coupons(config: &Config) -> Vec<(&'static str, i128)> {
         ),
         ("coupon.joins_batch_max", coupon.joins_batch_max as i128),
         ("coupon.joins_waiting_max", coupon.joins_waiting_max as i128),
+        ("coupon.polls_batch_max", coupon.polls_batch_max as i128),
+        ("coupon.polls_waiting_max", coupon.polls_waiting_max as i128),
         (
             "coupon.embedded_queue.prune_batch_max",
             queue.prune_batch_max.into(),

@@ -9,9 +9,9 @@ use commerce::coupon::{
     SchedulerSettings, Settings, Store, WatchSettings,
 };
 use commerce::ids::Allocator;
+use commerce::together;
 use messaging::log::EventLog;
 use stores::embedded::queue::{self, EmbeddedQueue};
-use stores::joining;
 use stores::redis::queue::RedisQueue;
 use stores::sql::coupons::SqlCoupons;
 use uuid::Uuid;
@@ -32,7 +32,7 @@ pub struct Adapters {
 pub fn adapters(ground: &Ground<'_>) -> Adapters {
     let sql = Arc::new(SqlCoupons::new(ground.database.clone()));
     let coupon = &ground.config.coupon;
-    let joins = joining::Settings {
+    let joins = together::Settings {
         batch_max: coupon.joins_batch_max,
         waiting_max: coupon.joins_waiting_max,
         gather_max_ms: coupon.joins_gather_max_ms,
@@ -77,6 +77,11 @@ pub fn service(
         keep_ms: coupon.keep_ms,
         opening_wait_ms: coupon.opening_wait_ms,
         held_max: coupon.held_max,
+        polls: together::Settings {
+            batch_max: coupon.polls_batch_max,
+            waiting_max: coupon.polls_waiting_max,
+            gather_max_ms: coupon.polls_gather_max_ms,
+        },
         watch: WatchSettings {
             streams_max: coupon.streams_max,
             poll_ms: coupon.stream_poll_ms,

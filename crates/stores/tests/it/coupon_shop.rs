@@ -13,6 +13,7 @@ use commerce::coupon::{
     Scheduler, SchedulerSettings, Standing, Status, Store, Wish,
 };
 use commerce::ids::{Allocator, CouponId, UserId};
+use futures::future::join_all;
 use jiff::{SignedDuration, Timestamp};
 use messaging::consumer::{Runtime, Settings as ConsumerSettings};
 use messaging::embedded::EmbeddedLog;
@@ -224,6 +225,13 @@ async fn a_flash_sale(shop: Shop) {
         assert_eq!(standing.status, Status::Success);
         assert_eq!(standing.queue_position, Some(*place));
         assert_eq!(shop.store.held_by(user(*who), 5).await.unwrap().len(), 1);
+    }
+    // Who asks at the same time as all others is told their own.
+    let winners: BTreeMap<i64, i64> = places.iter().map(|(place, who)| (*who, *place)).collect();
+    let polls = (1..=240).map(|who| shop.coupons.standing(id, user(who)));
+    for (who, told) in (1..).zip(join_all(polls).await) {
+        let told = told.ok().and_then(|standing| standing.queue_position);
+        assert_eq!(told, winners.get(&who).copied(), "user {who}");
     }
     let refused = shop.join(id, 9_999).await;
     assert_eq!(refused, Err(Refusal::SoldOut));

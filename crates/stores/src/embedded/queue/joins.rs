@@ -8,16 +8,20 @@ use async_trait::async_trait;
 use commerce::coupon::State;
 use commerce::coupon::queue::{Entry, Error, Joined, Place, Settlement};
 use commerce::ids::{CouponId, UserId};
+use commerce::together::{Carry, by_key};
 
 use super::rows::{self, Meta, NewEntry};
-use crate::joining::{Admit, Join, by_coupon};
+use crate::joining::Join;
 use crate::sql::{self, Database, Transaction, within};
 
 pub struct Joins(pub Database);
 
 #[async_trait]
-impl Admit for Joins {
-    async fn admit(&self, joins: &[Join]) -> Vec<Result<Joined, Error>> {
+impl Carry for Joins {
+    type Request = Join;
+    type Answer = Result<Joined, Error>;
+
+    async fn carry(&self, joins: &[Join]) -> Vec<Result<Joined, Error>> {
         match commit(&self.0, joins).await {
             Ok(answers) => answers.into_iter().map(Ok).collect(),
             Err(error) => vec![Err(super::of_sql(error)); joins.len()],
@@ -26,7 +30,7 @@ impl Admit for Joins {
 }
 
 async fn commit(db: &Database, batch: &[Join]) -> Result<Vec<Joined>, sql::Error> {
-    let by_coupon = &by_coupon(batch);
+    let by_coupon = &by_key(batch, |join| join.coupon);
     within(db, "sql.queue-join", |tx, _| {
         Box::pin(async move {
             let mut answers = vec![Joined::Unknown; batch.len()];

@@ -13,8 +13,9 @@ use commerce::coupon::queue::{
     Ask, Depth, Error, Incarnation, Joined, Known, Lease, Leased, Settled, Standings, Terms,
 };
 use commerce::ids::{CouponId, UserId};
+use commerce::together::{self, Together};
 
-use crate::joining::{self, Join, Joining};
+use crate::joining::{self, Join};
 use crate::sql::{self, Database, within};
 use joins::Joins;
 use rows::Meta;
@@ -23,7 +24,7 @@ const INCARNATION: &str = "sqlite";
 
 #[derive(Clone, Debug)]
 pub struct Settings {
-    pub joins: joining::Settings,
+    pub joins: together::Settings,
     /// Rows deleted in one transaction when what is over is pruned.
     pub prune_batch_max: u32,
 }
@@ -31,7 +32,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            joins: joining::Settings::default(),
+            joins: together::Settings::default(),
             prune_batch_max: 5_000,
         }
     }
@@ -39,7 +40,7 @@ impl Default for Settings {
 
 pub struct EmbeddedQueue {
     db: Database,
-    joining: Joining,
+    joining: Together<Joins>,
     prune_batch_max: u32,
 }
 
@@ -47,7 +48,7 @@ impl EmbeddedQueue {
     /// `db`: SQLite, with the schema. Must be called within a tokio runtime: it starts the task that joins.
     #[must_use]
     pub fn new(db: Database, settings: &Settings) -> Self {
-        let joining = Joining::start(&settings.joins, Joins(db.clone()));
+        let joining = joining::start(&settings.joins, Joins(db.clone()));
         Self {
             db,
             joining,
@@ -124,7 +125,7 @@ impl Queue for EmbeddedQueue {
             user,
             now_us,
         };
-        self.joining.join(join).await
+        joining::join(&self.joining, join).await
     }
 
     async fn standings(

@@ -3,10 +3,11 @@
 
 use async_trait::async_trait;
 use commerce::coupon::queue::{Error, Joined, Place};
+use commerce::together::{Carry, by_key};
 use futures::future::join_all;
 
 use super::{keys, number, settlement, strange, text};
-use crate::joining::{Admit, Join, by_coupon};
+use crate::joining::Join;
 use crate::redis::{Redis, Script};
 
 /// Lua unpacks no more than some thousands of values, and a user takes two.
@@ -18,9 +19,12 @@ pub struct Joins {
 }
 
 #[async_trait]
-impl Admit for Joins {
-    async fn admit(&self, joins: &[Join]) -> Vec<Result<Joined, Error>> {
-        let campaigns = by_coupon(joins);
+impl Carry for Joins {
+    type Request = Join;
+    type Answer = Result<Joined, Error>;
+
+    async fn carry(&self, joins: &[Join]) -> Vec<Result<Joined, Error>> {
+        let campaigns = by_key(joins, |join| join.coupon);
         let calls = campaigns.into_values().map(|indices| async move {
             let mut answers = Vec::with_capacity(indices.len());
             for part in indices.chunks(CALL_MAX) {

@@ -15,9 +15,10 @@ use commerce::coupon::queue::{
     Standings, Terms, Waiting,
 };
 use commerce::ids::{CouponId, UserId};
+use commerce::together::{Settings, Together};
 
 use super::{Redis, Script};
-use crate::joining::{Join, Joining, Settings};
+use crate::joining::{self, Join};
 use joins::Joins;
 use scripts::Scripts;
 
@@ -27,7 +28,7 @@ const CALL_MAX: usize = 1_000;
 pub struct RedisQueue {
     redis: Redis,
     scripts: Scripts,
-    joining: Joining,
+    joining: Together<Joins>,
 }
 
 impl RedisQueue {
@@ -42,7 +43,7 @@ impl RedisQueue {
         Self {
             redis,
             scripts,
-            joining: Joining::start(settings, joins),
+            joining: joining::start(settings, joins),
         }
     }
 
@@ -102,7 +103,7 @@ impl Queue for RedisQueue {
             user,
             now_us,
         };
-        self.joining.join(join).await
+        joining::join(&self.joining, join).await
     }
 
     async fn standings(
