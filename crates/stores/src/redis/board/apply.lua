@@ -1,6 +1,6 @@
 -- KEYS: places, then the public key of each day.
--- ARGV: partition ('' for none), start, next, seconds that places live; when each day expires; then five an entry: index of
--- its day, 's' and number or 'f' and id, product, quantity, amount.
+-- ARGV: partition ('' for none), start, next, seconds that places live; when each day expires; then six an entry: index of
+-- its day, block and bit of its number or '' and the id of a foreign event, product, quantity, amount.
 local partition, start = ARGV[1], tonumber(ARGV[2])
 if partition ~= '' then
   local known = redis.call('HGET', KEYS[1], partition)
@@ -11,7 +11,7 @@ if partition ~= '' then
   end
 end
 
-local boards, missing = {}, {'missing'}
+local boards, by_index, missing = {}, {}, {'missing'}
 for i = 2, #KEYS do
   local board = board_of(KEYS[i])
   board.is_live = redis.call('EXISTS', board.generation) == 1
@@ -19,24 +19,25 @@ for i = 2, #KEYS do
   if not board.is_live and not board.is_shadowed then
     missing[#missing + 1] = KEYS[i]
   end
-  board.live_sums, board.live_known = tally(), {}
-  board.twin_sums, board.twin_known = tally(), {}
+  begin(board.live)
+  begin(board.twin)
   boards[i - 1] = board
+  by_index[tostring(i - 1)] = board
 end
 if #missing > 1 then
   return missing
 end
 
-for i = 4 + #boards + 1, #ARGV, 5 do
-  local board = boards[tonumber(ARGV[i])]
-  local kind, id = string.sub(ARGV[i + 1], 1, 1), string.sub(ARGV[i + 1], 2)
-  local product, quantity, amount = ARGV[i + 2], ARGV[i + 3], ARGV[i + 4]
-  if kind == 's' then
-    if board.is_live and note(board.live, id, board.live_known) then
-      board.live_sums = gather(board.live, board.live_sums, product, quantity, amount)
+for i = 4 + #boards + 1, #ARGV, 6 do
+  local board = by_index[ARGV[i]]
+  local block, id = ARGV[i + 1], ARGV[i + 2]
+  local product, quantity, amount = ARGV[i + 3], ARGV[i + 4], ARGV[i + 5]
+  if block ~= '' then
+    if board.is_live then
+      count_once(board.live, block, id, product, quantity, amount)
     end
-    if board.is_shadowed and note(board.twin, id, board.twin_known) then
-      board.twin_sums = gather(board.twin, board.twin_sums, product, quantity, amount)
+    if board.is_shadowed then
+      count_once(board.twin, block, id, product, quantity, amount)
     end
   elseif redis.call('SADD', board.foreign, id) == 1 then
     add(board.foreign_score, product, quantity)
@@ -48,8 +49,8 @@ for i = 4 + #boards + 1, #ARGV, 5 do
 end
 
 for i, board in ipairs(boards) do
-  pour(board.live, board.live_sums)
-  pour(board.twin, board.twin_sums)
+  pour(board.live)
+  pour(board.twin)
   local at = ARGV[4 + i]
   expire_board(board, at)
   if board.is_live then

@@ -18,6 +18,9 @@ use messaging::envelope::Identity;
 
 use super::{Redis, Script};
 
+/// Event numbers whose bits lie in one key.
+const BLOCK: i64 = 65_536;
+
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Before the day in the public keys; ends with a colon by habit.
@@ -134,6 +137,11 @@ impl RedisBoard {
     }
 }
 
+/// An event's number as the scripts note it: block, and bit in the block.
+fn number(call: &mut Cmd, seq: i64) -> &mut Cmd {
+    call.arg(seq.div_euclid(BLOCK)).arg(seq.rem_euclid(BLOCK))
+}
+
 #[async_trait]
 impl Board for RedisBoard {
     async fn apply(&self, entries: &[Entry], at: Option<&Position>) -> Result<Applied, Error> {
@@ -153,11 +161,12 @@ impl Board for RedisBoard {
         }
         for entry in entries {
             let day = days.partition_point(|day| *day < entry.day) + 1;
-            let identity = match &entry.identity {
-                Identity::Seq(seq) => format!("s{seq}"),
-                Identity::Foreign(id) => format!("f{id}"),
+            call.arg(day);
+            match &entry.identity {
+                Identity::Seq(seq) => number(&mut call, *seq),
+                Identity::Foreign(id) => call.arg("").arg(id),
             };
-            call.arg(day).arg(identity).arg(entry.product.get());
+            call.arg(entry.product.get());
             call.arg(entry.quantity).arg(entry.amount);
         }
         answers::applied(&self.run(&SCRIPTS.apply, &call).await?)
@@ -222,8 +231,8 @@ impl Board for RedisBoard {
             .arg(self.expires_at(shadow.day));
         for counted in page {
             match counted.seq {
-                Some(seq) => call.arg(seq),
-                None => call.arg(""),
+                Some(seq) => number(&mut call, seq),
+                None => call.arg("").arg(""),
             };
             call.arg(counted.product.get())
                 .arg(counted.quantity)

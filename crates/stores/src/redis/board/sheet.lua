@@ -55,48 +55,73 @@ local function count(sheet, product, quantity, amount)
   add(sheet.amount, product, amount)
 end
 
--- What a batch counts, by product, so that the sets are written once a product. Sums are exact below 2^53: what could lead
--- past it in one batch is counted by itself.
+-- What a batch counts on a sheet: sums by product, so that the sets are written once a product, and the numbers whose bits are
+-- set together, a call a block. `pour` writes it. Sums are exact below 2^53: what could lead past it in one batch is counted
+-- by itself.
 local LARGE = 13  -- characters; 10^12 a thousand times is below 2^53
+local EVENTS = 1000  -- Lua passes some thousands of values to a call, and a bit takes four
 
-local function tally()
-  return {quantities = {}, amounts = {}, entries = 0}
+local function begin(sheet)
+  sheet.quantities, sheet.amounts, sheet.entries = {}, {}, 0
+  sheet.pending = {}
 end
 
-local function pour(sheet, sums)
-  for product, quantity in pairs(sums.quantities) do
-    count(sheet, product, string.format('%.0f', quantity), string.format('%.0f', sums.amounts[product]))
+local function write(sheet)
+  for product, quantity in pairs(sheet.quantities) do
+    count(sheet, product, string.format('%.0f', quantity), string.format('%.0f', sheet.amounts[product]))
   end
+  sheet.quantities, sheet.amounts, sheet.entries = {}, {}, 0
 end
 
--- The tally to go on with.
-local function gather(sheet, sums, product, quantity, amount)
+local function gather(sheet, product, quantity, amount)
   if #quantity > LARGE or #amount > LARGE then
-    count(sheet, product, quantity, amount)
-    return sums
+    return count(sheet, product, quantity, amount)
   end
-  if sums.entries == 1000 then
-    pour(sheet, sums)
-    sums = tally()
+  if sheet.entries == EVENTS then
+    write(sheet)
   end
-  sums.entries = sums.entries + 1
-  sums.quantities[product] = (sums.quantities[product] or 0) + tonumber(quantity)
-  sums.amounts[product] = (sums.amounts[product] or 0) + tonumber(amount)
-  return sums
+  sheet.entries = sheet.entries + 1
+  sheet.quantities[product] = (sheet.quantities[product] or 0) + tonumber(quantity)
+  sheet.amounts[product] = (sheet.amounts[product] or 0) + tonumber(amount)
 end
 
--- Notes the event number; whether it was new here. `known` is the caller's, of this sheet: blocks that are listed already.
-local function note(sheet, seq, known)
-  local n = tonumber(seq)
-  local number = math.floor(n / 65536)
-  local bits = known[number]
-  if not bits then
-    local block = string.format('%.0f', number)
-    redis.call('SADD', sheet.blocks, block)
-    bits = sheet.seen .. block
-    known[number] = bits
+-- Sets the bits of a block; an event counts whose bit was not set, so the first of two with one number.
+local function note(sheet, block)
+  local before = redis.call('BITFIELD', block.key, unpack(block.bits))
+  local events = block.events
+  for i = 1, #before do
+    if before[i] == 0 then
+      gather(sheet, events[3 * i - 2], events[3 * i - 1], events[3 * i])
+    end
   end
-  return redis.call('SETBIT', bits, n % 65536, 1) == 0
+  block.bits, block.events, block.size = {}, {}, 0
+end
+
+-- Counts an event unless its number, `bit` of `number`, is noted already.
+local function count_once(sheet, number, bit, product, quantity, amount)
+  local block = sheet.pending[number]
+  if not block then
+    redis.call('SADD', sheet.blocks, number)
+    block = {key = sheet.seen .. number, bits = {}, events = {}, size = 0}
+    sheet.pending[number] = block
+  elseif block.size == EVENTS then
+    note(sheet, block)
+  end
+  local bits, at = block.bits, 4 * block.size
+  bits[at + 1], bits[at + 2], bits[at + 3], bits[at + 4] = 'SET', 'u1', bit, '1'
+  local events = block.events
+  at = 3 * block.size
+  events[at + 1], events[at + 2], events[at + 3] = product, quantity, amount
+  block.size = block.size + 1
+end
+
+local function pour(sheet)
+  for _, block in pairs(sheet.pending) do
+    if block.size > 0 then
+      note(sheet, block)
+    end
+  end
+  write(sheet)
 end
 
 local function drop(sheet)
