@@ -1,5 +1,5 @@
 # syntax=docker/dockerfile:1
-# The shop's image: the profile and the features of a shipped build (thin LTO, Kafka over TLS and SASL).
+# The shop's image: the release build with the features of a shipped one (Kafka over TLS and SASL).
 
 # Full image: librdkafka needs a C compiler and make, the vendored OpenSSL needs perl.
 FROM rust:1.95-bookworm AS build
@@ -8,8 +8,8 @@ COPY . .
 # Registry and target stay in the builder's cache, so that a changed line does not rebuild every dependency.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
-    cargo build --locked --package madang --profile dist --features kafka-tls \
-    && install -D target/dist/madang /out/madang
+    cargo build --locked --package madang --release --features kafka-tls \
+    && install -D --strip target/release/madang /out/madang
 
 FROM debian:bookworm-slim
 # Certificates for Kafka over TLS, a rediss:// Redis and a https:// data platform; curl for the health check.

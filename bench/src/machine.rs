@@ -66,7 +66,8 @@ pub async fn facts(grounds: &mut Grounds) -> Result<(Facts, Facts)> {
     if let Some(mariadb) = &grounds.services.mariadb {
         let text = mariadb
             .execute(
-                "SELECT VERSION(), @@innodb_flush_log_at_trx_commit, @@sync_binlog, @@log_bin, @@innodb_doublewrite",
+                "SELECT VERSION(), @@innodb_flush_log_at_trx_commit, @@sync_binlog, @@log_bin, @@innodb_doublewrite,
+                    @@innodb_buffer_pool_size DIV 1048576, @@innodb_log_file_size DIV 1048576",
             )
             .await?;
         let mut fields = text.trim().split('\t').map(str::to_owned);
@@ -77,6 +78,8 @@ pub async fn facts(grounds: &mut Grounds) -> Result<(Facts, Facts)> {
             "sync_binlog",
             "log_bin",
             "innodb_doublewrite",
+            "innodb_buffer_pool_size (MiB)",
+            "innodb_log_file_size (MiB)",
         ] {
             durability.insert(format!("MariaDB {name}"), next());
         }

@@ -45,7 +45,8 @@ pub async fn run(options: &Options) -> Result<Report> {
         (1..=STREAMS_MAX).contains(&streams),
         "--streams must be from 1 to {STREAMS_MAX}"
     );
-    raise_open_files(streams * 2 + 1_000)?;
+    // One for each on either side, and what else a process has open.
+    raise_open_files(streams + 2_000)?;
     let mut grounds = Grounds::prepare(&options.ours, Which::ALL).await?;
     let settings = grounds.settings().await?;
     let settings = settings

@@ -57,7 +57,7 @@ impl Grounds {
             None => beside()?,
         };
         Ok(Grounds {
-            services: Services::start(which).await?,
+            services: Services::start_for_load(which).await?,
             binary,
             ours: ours.clone(),
             shops: 0,

@@ -15,6 +15,9 @@ use crate::process::Process;
 use crate::{free_port, programs};
 
 const NAME: &str = "MariaDB";
+/// For a server under load: room for the pages in use, and a redo log that does not have to be emptied every few seconds. What
+/// a commit waits for stays as it is.
+const FOR_LOAD: [&str; 2] = ["--innodb-buffer-pool-size=1G", "--innodb-log-file-size=1G"];
 
 pub struct MariaDb {
     /// Without a database: `mysql://user[:password]@host[:port]`.
@@ -26,14 +29,25 @@ pub struct MariaDb {
 struct Place {
     folder: Folder,
     port: u16,
+    options: &'static [&'static str],
 }
 
 impl MariaDb {
     /// A new server whose `root` has no password.
     pub async fn start() -> Result<MariaDb> {
+        MariaDb::start_with(&[]).await
+    }
+
+    /// As `start`, with memory and log for a load.
+    pub async fn start_for_load() -> Result<MariaDb> {
+        MariaDb::start_with(&FOR_LOAD).await
+    }
+
+    async fn start_with(options: &'static [&'static str]) -> Result<MariaDb> {
         let place = Place {
             folder: Folder::new("mariadb")?,
             port: free_port(),
+            options,
         };
         place.install().await?;
         let runner = place.run().await?;
@@ -164,7 +178,8 @@ impl Place {
             .arg(format!("--port={}", self.port))
             .arg(self.tmpdir())
             .args(["--bind-address=127.0.0.1", "--skip-name-resolve"])
-            .args(["--max-connections=500", "--character-set-server=utf8mb4"]);
+            .args(["--max-connections=500", "--character-set-server=utf8mb4"])
+            .args(self.options);
         let process = Process::spawn(command, &self.folder.join("log"))?;
         let mut runner = Runner::running(NAME, process);
         runner.ready(async || greeting(self.port).await).await?;

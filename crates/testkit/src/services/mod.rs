@@ -89,8 +89,20 @@ pub struct Services {
 impl Services {
     /// Starts new ones, side by side, and waits until each answers.
     pub async fn start(which: Which) -> Result<Services> {
+        Services::started(which, MariaDb::start()).await
+    }
+
+    /// As `start`, with what each of them needs under a long load.
+    pub async fn start_for_load(which: Which) -> Result<Services> {
+        Services::started(which, MariaDb::start_for_load()).await
+    }
+
+    async fn started(
+        which: Which,
+        mariadb: impl Future<Output = Result<MariaDb>>,
+    ) -> Result<Services> {
         let (mariadb, redis, kafka) = tokio::try_join!(
-            wanted(which.mariadb, MariaDb::start()),
+            wanted(which.mariadb, mariadb),
             wanted(which.redis, Redis::start()),
             wanted(which.kafka, Kafka::start()),
         )?;
