@@ -51,6 +51,7 @@ on_both_queues!(
     the_unsettled_are_bounded,
     numbers_go_back_to_their_places,
     results_end_a_place,
+    results_of_one_call_follow_each_other,
     terms_are_followed,
     slots_shrink_only_to_what_is_given,
     a_new_epoch_keeps_holders_and_order,
@@ -254,6 +255,38 @@ async fn nobody_joins_what_is_unknown_or_recovering(queue: Arc<dyn Queue>) {
     assert_eq!(known, Known::Recovering);
     let leased = queue.lease(ask("a", NOW, 10)).await.unwrap();
     assert_eq!(leased, Leased::Nothing);
+}
+
+/// The second of two results of a user meets what the first has made of it.
+async fn results_of_one_call_follow_each_other(queue: Arc<dyn Queue>) {
+    let queue = queue.as_ref();
+    open(queue, 10).await;
+    fill(queue, 3).await;
+    let results = [
+        (1, 1, Settlement::Issued(held(11))),
+        (1, 1, Settlement::SoldOut),
+        (2, 2, Settlement::SoldOut),
+        (2, 2, Settlement::Issued(held(12))),
+        (3, 2, Settlement::SoldOut),
+        (9, 0, Settlement::Issued(held(19))),
+        (9, 4, Settlement::SoldOut),
+    ];
+    let results = results.map(|(who, sequence, settlement)| Settled {
+        user: user(who),
+        sequence,
+        settlement,
+    });
+    queue.settle(coupon(), &results).await.unwrap();
+    for (who, sequence, id) in [
+        (1, 1, Some(11)),
+        (2, 2, Some(12)),
+        (3, 3, None),
+        (9, 0, Some(19)),
+    ] {
+        let settled = id.map(|id| Settlement::Issued(held(id)));
+        let expected = Some(Entry { sequence, settled });
+        assert_eq!(standing(queue, who).await, expected, "user {who}");
+    }
 }
 
 async fn leases_come_in_order_and_return_when_they_lapse(queue: Arc<dyn Queue>) {

@@ -1,4 +1,4 @@
--- Published places no longer come back. KEYS: meta, leased. ARGV: token, users.
+-- Published places no longer come back. KEYS: meta, leased. ARGV: token, users (at most a thousand).
 if redis.call('HGET', KEYS[1], 'token') ~= ARGV[1] then return 0 end
-for i = 2, #ARGV do redis.call('ZREM', KEYS[2], ARGV[i]) end
+if #ARGV > 1 then redis.call('ZREM', KEYS[2], unpack(ARGV, 2)) end
 return 1

@@ -26,14 +26,24 @@ end
 redis.call('HSET', KEYS[2], 'leader_until', ARGV[3])
 local answer = {'leased', meta[2], token}
 local popped = redis.call('ZPOPMIN', KEYS[1], room)
-for i = 1, #popped, 2 do
-  local sequence, joined = string.match(redis.call('HGET', KEYS[3], popped[i]) or '', '^(%d+):(%d+)$')
-  if sequence then
-    redis.call('ZADD', KEYS[5], ARGV[3], popped[i])
-    answer[#answer + 1] = popped[i]
-    answer[#answer + 1] = sequence
-    answer[#answer + 1] = joined
+local users = {}
+for i = 1, #popped, 2 do users[#users + 1] = popped[i] end
+-- Lua passes some thousands of values to a call.
+for first = 1, #users, 1000 do
+  local members = redis.call('HMGET', KEYS[3], unpack(users, first, math.min(first + 999, #users)))
+  local leased = {}
+  for i = 1, #members do
+    local user = users[first + i - 1]
+    local sequence, joined = string.match(members[i] or '', '^(%d+):(%d+)$')
+    if sequence then
+      leased[#leased + 1] = ARGV[3]
+      leased[#leased + 1] = user
+      answer[#answer + 1] = user
+      answer[#answer + 1] = sequence
+      answer[#answer + 1] = joined
+    end
   end
+  if #leased > 0 then redis.call('ZADD', KEYS[5], unpack(leased)) end
 end
 redis.call('PEXPIREAT', KEYS[5], meta[3])
 return answer
