@@ -47,7 +47,7 @@ pub struct Settings {
     pub page: u32,
     /// How often the recounts of boards are kept alive while they wait; well below the boards' lease.
     pub keep_every_ms: u64,
-    /// Checks that run at the same time, beside the boards' recounts; each holds a connection.
+    /// Checks of the database that run at the same time; each holds a connection.
     pub checks_at_once: usize,
     /// The topics that the events of these consumers wait for in the outbox.
     pub data_platform_topic: String,
@@ -180,15 +180,14 @@ pub async fn run(
 
     let at_once = settings.checks_at_once.max(1);
     let checks = stream::iter(checks).buffered(at_once).try_collect();
-    let boards = async {
-        match outside.boards {
-            Some(boards) => boards::check(boards, settings).await.map(Some),
-            None => Ok(None),
-        }
-    };
-    let (mut checks, boards): (Vec<Check>, _) = tokio::try_join!(checks, boards)?;
-    let boards_checked = !matches!(boards, Some(None));
-    checks.extend(boards.flatten());
+    let mut checks: Vec<Check> = checks.await?;
+    // Recounts have leases to keep: they are taken when nothing else asks much of the database.
+    let mut boards_checked = true;
+    if let Some(boards) = outside.boards {
+        let check = boards::check(boards, settings).await?;
+        boards_checked = check.is_some();
+        checks.extend(check);
+    }
     Ok(Report {
         checks,
         boards_checked,
