@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures::future::join_all;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::pace::Pace;
@@ -97,11 +98,30 @@ pub fn by_key<T, K: Ord>(items: &[T], key: impl Fn(&T) -> K) -> BTreeMap<K, Vec<
     by_key
 }
 
+/// Carries the items of each key out by themselves, all keys side by side; an answer an item, in the order of the items.
+pub async fn in_groups<T, K, A, F>(
+    items: &[T],
+    key: impl Fn(&T) -> K,
+    carry: impl Fn(K, Vec<T>) -> F,
+) -> Vec<A>
+where
+    T: Copy,
+    K: Ord,
+    F: Future<Output = Vec<A>>,
+{
+    let groups = by_key(items, key).into_iter().map(|(key, indices)| {
+        let answers = carry(key, indices.iter().map(|i| items[*i]).collect());
+        async move { indices.into_iter().zip(answers.await) }
+    });
+    let mut answers: Vec<_> = join_all(groups).await.into_iter().flatten().collect();
+    answers.sort_unstable_by_key(|(i, _)| *i);
+    answers.into_iter().map(|(_, answer)| answer).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
-    use futures::future::join_all;
     use parking_lot::Mutex;
     use tokio::sync::Semaphore;
 

@@ -24,6 +24,5 @@ pub async fn join<C>(together: &Together<C>, join: Join) -> Result<Joined, Error
 where
     C: Carry<Request = Join, Answer = Result<Joined, Error>>,
 {
-    let admitted = together.ask(join).await;
-    admitted.map_err(|gone| Error::Unavailable(format!("the coupon queue is {gone}")))?
+    together.ask(join).await?
 }

@@ -4,12 +4,11 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use futures::future::join_all;
 
 use super::queue::{Error, Queue};
 use super::standing::Standing;
 use crate::ids::{CouponId, UserId};
-use crate::together::{Carry, Gone, Settings, Together, by_key};
+use crate::together::{Carry, Settings, Together, in_groups};
 
 /// What the queue says of one user.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,8 +37,7 @@ impl Polls {
     /// # Errors
     /// Those of the queue.
     pub async fn ask(&self, coupon: CouponId, user: UserId) -> Result<Polled, Error> {
-        let told = self.0.ask((coupon, user)).await;
-        told.map_err(|gone: Gone| Error::Unavailable(format!("the coupon queue is {gone}")))?
+        self.0.ask((coupon, user)).await?
     }
 }
 
@@ -49,15 +47,15 @@ impl Carry for Asking {
     type Answer = Result<Polled, Error>;
 
     async fn carry(&self, polls: &[(CouponId, UserId)]) -> Vec<Result<Polled, Error>> {
-        let campaigns = by_key(polls, |(coupon, _)| *coupon);
-        let asked = campaigns.into_iter().map(|(coupon, indices)| async move {
-            let users: Vec<UserId> = indices.iter().map(|i| polls[*i].1).collect();
-            let told = self.campaign(coupon, &users).await;
-            indices.into_iter().zip(told)
-        });
-        let mut told: Vec<_> = join_all(asked).await.into_iter().flatten().collect();
-        told.sort_unstable_by_key(|(i, _)| *i);
-        told.into_iter().map(|(_, told)| told).collect()
+        in_groups(
+            polls,
+            |(coupon, _)| *coupon,
+            |coupon, polls| async move {
+                let users: Vec<UserId> = polls.into_iter().map(|(_, user)| user).collect();
+                self.campaign(coupon, &users).await
+            },
+        )
+        .await
     }
 }
 

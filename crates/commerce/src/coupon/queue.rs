@@ -6,6 +6,7 @@ use async_trait::async_trait;
 
 use super::model::{Campaign, Holder, Range, State};
 use crate::ids::{CouponId, UserCouponId, UserId};
+use crate::together::Gone;
 
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
@@ -17,6 +18,12 @@ pub enum Error {
     Different,
     #[error("coupon queue failed: {0}")]
     Failed(String),
+}
+
+impl From<Gone> for Error {
+    fn from(gone: Gone) -> Self {
+        Self::Unavailable(format!("the coupon queue is {gone}"))
+    }
 }
 
 /// What the queue must know of a campaign. Times in microseconds since the epoch.

@@ -3,8 +3,7 @@
 
 use async_trait::async_trait;
 use commerce::coupon::queue::{Error, Joined, Place};
-use commerce::together::{Carry, by_key};
-use futures::future::join_all;
+use commerce::together::{Carry, in_groups};
 
 use super::{keys, number, settlement, strange, text};
 use crate::joining::Join;
@@ -24,18 +23,18 @@ impl Carry for Joins {
     type Answer = Result<Joined, Error>;
 
     async fn carry(&self, joins: &[Join]) -> Vec<Result<Joined, Error>> {
-        let campaigns = by_key(joins, |join| join.coupon);
-        let calls = campaigns.into_values().map(|indices| async move {
-            let mut answers = Vec::with_capacity(indices.len());
-            for part in indices.chunks(CALL_MAX) {
-                let of_part: Vec<Join> = part.iter().map(|i| joins[*i]).collect();
-                answers.extend(self.campaign(&of_part).await);
-            }
-            indices.into_iter().zip(answers)
-        });
-        let mut answers: Vec<_> = join_all(calls).await.into_iter().flatten().collect();
-        answers.sort_unstable_by_key(|(i, _)| *i);
-        answers.into_iter().map(|(_, answer)| answer).collect()
+        in_groups(
+            joins,
+            |join| join.coupon,
+            |_, joins| async move {
+                let mut answers = Vec::with_capacity(joins.len());
+                for part in joins.chunks(CALL_MAX) {
+                    answers.extend(self.campaign(part).await);
+                }
+                answers
+            },
+        )
+        .await
     }
 }
 
