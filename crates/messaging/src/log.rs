@@ -189,6 +189,10 @@ pub trait EventLog: Send + Sync + 'static {
     /// `UnknownTopic` when it is not there.
     async fn topic(&self, name: &str) -> Result<TopicInfo, Error>;
 
+    /// How many bytes a record of each of these topics may have, in the order asked: the topic's own limit, else the log's.
+    /// `UnknownTopic` when one is not there.
+    async fn max_message_bytes(&self, topics: &[String]) -> Result<Vec<i64>, Error>;
+
     /// Creates what is missing; a topic that exists is left as it is.
     async fn create_topics(&self, topics: &[TopicSpec]) -> Result<(), Error>;
 

@@ -102,6 +102,10 @@ impl EventLog for InlineTopic {
         Err(Error::UnknownTopic(name.into()))
     }
 
+    async fn max_message_bytes(&self, _: &[String]) -> Result<Vec<i64>, Error> {
+        no_log()
+    }
+
     async fn create_topics(&self, _: &[TopicSpec]) -> Result<(), Error> {
         no_log()
     }

@@ -51,17 +51,22 @@ pub async fn run(command: Command, config: Config) -> anyhow::Result<()> {
             retention_hours,
         } => {
             let retention_ms = retention_hours.saturating_mul(HOUR_MS);
+            let before = log.topics().await?;
             let wanted = match topic {
-                None => shop::required_topics(&shop.config),
-                Some(name) => vec![TopicSpec {
-                    name,
-                    partitions,
-                    replication,
-                    retention_ms: (retention_ms > 0).then_some(retention_ms),
-                    max_message_bytes: None,
-                }],
+                None => shop::create_topics(log.as_ref(), &shop.config).await?,
+                Some(name) => {
+                    let one = TopicSpec {
+                        name,
+                        partitions,
+                        replication,
+                        retention_ms: (retention_ms > 0).then_some(retention_ms),
+                        max_message_bytes: None,
+                    };
+                    log.create_topics(std::slice::from_ref(&one)).await?;
+                    vec![one]
+                }
             };
-            create(log, &wanted).await
+            tell_created(&before, &wanted)
         }
         Command::Describe { topic, json } => describe(log, &topic, json).await,
         Command::Delete { topic } => {
@@ -108,9 +113,7 @@ fn to_json(topic: &TopicInfo) -> serde_json::Value {
     })
 }
 
-async fn create(log: Arc<dyn EventLog>, wanted: &[TopicSpec]) -> anyhow::Result<()> {
-    let before = log.topics().await?;
-    log.create_topics(wanted).await?;
+fn tell_created(before: &[TopicInfo], wanted: &[TopicSpec]) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     for topic in wanted {
         match before.iter().find(|there| there.name == topic.name) {
@@ -133,6 +136,8 @@ async fn describe(log: Arc<dyn EventLog>, name: &str, json: bool) -> anyhow::Res
         .watermarks(name)
         .await
         .context("its offsets cannot be read")?;
+    let limits = log.max_message_bytes(&[name.to_owned()]).await;
+    let max_message_bytes = limits.ok().and_then(|limits| limits.first().copied());
     let mut out = std::io::stdout().lock();
     if json {
         let mut value = to_json(&topic);
@@ -140,12 +145,16 @@ async fn describe(log: Arc<dyn EventLog>, name: &str, json: bool) -> anyhow::Res
             serde_json::json!({"partition": marks.partition, "low": marks.low, "high": marks.high})
         });
         value["offsets"] = offsets.collect();
+        value["maxMessageBytes"] = max_message_bytes.into();
         writeln!(out, "{value:#}")?;
         return Ok(());
     }
+    let records = max_message_bytes.map_or_else(String::new, |bytes| {
+        format!(", records of up to {bytes} bytes")
+    });
     writeln!(
         out,
-        "{name}: partitions {}, replication {}",
+        "{name}: partitions {}, replication {}{records}",
         topic.partitions, topic.replication
     )?;
     for marks in marks {

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use messaging::log::{Error, EventLog, TopicSpec};
+use messaging::log::{Error, EventLog};
 use stores::sql;
 
 use super::{Log, Shop, topics};
+use crate::config::Config;
 
 /// Between two tries while a server is away.
 const RETRY_EVERY: Duration = Duration::from_millis(500);
@@ -61,9 +62,8 @@ pub async fn topics_ready(shop: &Shop) -> anyhow::Result<()> {
     let Some(log) = shop.event_log() else {
         return Ok(());
     };
-    let wanted = topics::required(&shop.config);
     loop {
-        match missing_partitions(log.as_ref(), &wanted).await {
+        match missing_partitions(log.as_ref(), &shop.config).await {
             Ok(None) => return Ok(()),
             Ok(Some(sentence)) => bail!(sentence),
             Err(Error::Unavailable(_)) => tokio::time::sleep(RETRY_EVERY).await,
@@ -74,13 +74,10 @@ pub async fn topics_ready(shop: &Shop) -> anyhow::Result<()> {
     }
 }
 
-async fn missing_partitions(
-    log: &dyn EventLog,
-    wanted: &[TopicSpec],
-) -> Result<Option<String>, Error> {
-    log.create_topics(wanted).await?;
+async fn missing_partitions(log: &dyn EventLog, config: &Config) -> Result<Option<String>, Error> {
+    let wanted = topics::create(log, config).await?;
     let there = log.topics().await?;
-    for topic in wanted {
+    for topic in &wanted {
         let Some(found) = there.iter().find(|found| found.name == topic.name) else {
             return Err(Error::UnknownTopic(topic.name.clone()));
         };
@@ -90,6 +87,9 @@ async fn missing_partitions(
                 topic.name, found.partitions, topic.partitions
             )));
         }
+    }
+    for sentence in topics::too_small(log, &wanted).await? {
+        tracing::warn!("{sentence}");
     }
     Ok(None)
 }

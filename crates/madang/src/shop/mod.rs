@@ -32,7 +32,7 @@ pub use features::Features;
 use features::Ground;
 pub use log::Log;
 pub use seed::{Fill, fill};
-pub use topics::{dead_letter_places, required as required_topics};
+pub use topics::{create as create_topics, dead_letter_places};
 
 use crate::config::Config;
 use crate::steps::{self, Hand};

@@ -70,6 +70,10 @@ impl EventLog for Steps {
         self.log.topic(name).await
     }
 
+    async fn max_message_bytes(&self, topics: &[String]) -> Result<Vec<i64>, Error> {
+        self.log.max_message_bytes(topics).await
+    }
+
     async fn create_topics(&self, topics: &[TopicSpec]) -> Result<(), Error> {
         self.log.create_topics(topics).await
     }

@@ -6,6 +6,8 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
+use messaging::kafka::{self, KafkaLog};
+use messaging::log::{EventLog as _, TopicSpec};
 use serde_json::{Value, json};
 use testkit::{Client, ShopProcess, eventually};
 
@@ -119,8 +121,34 @@ async fn sold_today(client: &Client, limit_tag: &str) -> i64 {
     sold.sum()
 }
 
+const LARGE_BYTES: usize = 10_000_000;
+
+/// A stage whose topic takes records of `LARGE_BYTES`, as operators of the topic may have set it before the shop comes.
+async fn taking_large_records(stage: Stage, topic: &str) -> Stage {
+    let max_message_bytes = LARGE_BYTES as i64 + 1_000_000;
+    let Some(brokers) = stage.brokers.clone() else {
+        let limit = max_message_bytes.to_string();
+        return stage.env("MADANG_EVENTS__EMBEDDED__MAX_MESSAGE_BYTES", limit);
+    };
+    let settings = kafka::Settings {
+        brokers,
+        ..kafka::Settings::default()
+    };
+    let topic = TopicSpec {
+        name: stage.topic(topic),
+        partitions: 3,
+        replication: 1,
+        retention_ms: None,
+        max_message_bytes: Some(max_message_bytes),
+    };
+    let log = KafkaLog::connect(settings).expect("the broker's log");
+    log.create_topics(&[topic]).await.expect("a new topic");
+    stage
+}
+
 /// Row: poison record. About 15 s on each.
 async fn poison_is_put_aside_and_nobody_waits_for_it(stage: Stage) {
+    let stage = taking_large_records(stage, "product-ranking-topic").await;
     let shop = ground::open(&stage).await;
     let client = shop.client();
     let (topic, group) = (
@@ -128,7 +156,7 @@ async fn poison_is_put_aside_and_nobody_waits_for_it(stage: Stage) {
         stage.topic("product-ranking-group"),
     );
     let before = order(&client, 1, 3, 1).await;
-    let big = format!("{{\"productId\":\"{}\"}}", "9".repeat(1_000_000));
+    let big = format!("{{\"productId\":\"{}\"}}", "9".repeat(LARGE_BYTES));
     let poison = [
         "not json",
         r#"["productId", 3]"#,
@@ -179,7 +207,7 @@ async fn poison_is_put_aside_and_nobody_waits_for_it(stage: Stage) {
         .iter()
         .map(|it| it["value"].to_string().len())
         .collect();
-    assert!(sizes.iter().any(|size| *size > 1_000_000), "{sizes:?}");
+    assert!(sizes.iter().any(|size| *size > LARGE_BYTES), "{sizes:?}");
     stage.audit().await;
 }
 

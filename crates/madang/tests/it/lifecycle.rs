@@ -48,6 +48,31 @@ async fn a_second_serve_on_the_same_data_is_refused() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_dead_letter_topic_that_became_too_small_is_named() -> Result<()> {
+    let settings = embedded();
+    let mut shop = settings.start().await?;
+    assert!(!shop.logs().contains("should take"), "{}", shop.logs());
+    assert_eq!(shop.stop().await?, 0);
+    // From now on the sources take more than what was created beside them.
+    let raised = settings.env("MADANG_EVENTS__EMBEDDED__MAX_MESSAGE_BYTES", "2000000");
+    let shop = raised.start().await?;
+    let said = "takes records of 1114124 bytes and should take 2065536";
+    eventually(SOON, "each of them is named", async || {
+        let logs = shop.logs();
+        let dead = ["data-platform-group-dlt", "outbox-dlt"];
+        for topic in dead.map(|end| format!("topic data-platform-transfer-topic-{end} {said}")) {
+            ensure!(logs.contains(&topic), "{topic}: {logs}");
+        }
+        Ok(())
+    })
+    .await;
+    let marks = ["topics", "describe", "data-platform-transfer-topic"];
+    let described = raised.run(&marks).await?.expect_success().stdout;
+    ensure!(described.contains("up to 2000000 bytes"), "{described}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_taken_port_is_named() -> Result<()> {
     let shop = embedded().start().await?;
     let address = shop.base_url().replace("http://", "");

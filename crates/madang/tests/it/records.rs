@@ -57,6 +57,7 @@ async fn goes_round(settings: &ShopSettings, topic: &str) -> Result<()> {
         .expect_success();
     let described: Value = serde_json::from_str(&described.stdout)?;
     assert_eq!(described["partitions"], 2);
+    assert_eq!(described["maxMessageBytes"], 1_048_588);
     let listed = settings.run(&["topics", "list"]).await?.expect_success();
     assert!(listed.stdout.contains(topic));
 

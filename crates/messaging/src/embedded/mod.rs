@@ -178,6 +178,11 @@ impl EventLog for EmbeddedLog {
         topics::describe(&self.shared.reader, name).await
     }
 
+    async fn max_message_bytes(&self, topics: &[String]) -> Result<Vec<i64>, Error> {
+        let of_the_log = self.shared.settings.max_message_bytes;
+        topics::max_message_bytes(&self.shared.reader, topics, of_the_log).await
+    }
+
     async fn create_topics(&self, topics: &[TopicSpec]) -> Result<(), Error> {
         topics::create(&self.shared.writer, topics).await
     }

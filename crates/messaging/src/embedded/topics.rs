@@ -28,6 +28,26 @@ pub async fn describe(reader: &DatabaseConnection, name: &str) -> Result<TopicIn
     }
 }
 
+/// In the order asked.
+pub async fn max_message_bytes(
+    reader: &DatabaseConnection,
+    topics: &[String],
+    of_the_log: i64,
+) -> Result<Vec<i64>, Error> {
+    let mut limits = Vec::with_capacity(topics.len());
+    for name in topics {
+        let sql = "SELECT max_message_bytes FROM log_topics WHERE name = ?";
+        let row = reader
+            .query_one_raw(statement(sql, [Value::from(name.clone())]))
+            .await
+            .map_err(unavailable)?
+            .ok_or_else(|| Error::UnknownTopic(name.clone()))?;
+        let own: Option<i64> = row.try_get_by_index(0).map_err(unavailable)?;
+        limits.push(own.unwrap_or(of_the_log));
+    }
+    Ok(limits)
+}
+
 fn info(row: &QueryResult) -> Result<TopicInfo, Error> {
     Ok(TopicInfo {
         name: row.try_get_by_index(0).map_err(unavailable)?,

@@ -6,7 +6,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{
+    AdminClient, AdminOptions, ConfigResource, NewTopic, OwnedResourceSpecifier, ResourceSpecifier,
+    TopicReplication,
+};
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
@@ -119,6 +122,42 @@ impl Admin {
             }
         })
         .await
+    }
+
+    /// In the order asked.
+    pub async fn max_message_bytes(&self, topics: &[String]) -> Result<Vec<i64>, Error> {
+        if topics.is_empty() {
+            return Ok(Vec::new());
+        }
+        let asked: Vec<_> = topics
+            .iter()
+            .map(|name| ResourceSpecifier::Topic(name))
+            .collect();
+        let told = match self.admin.describe_configs(&asked, &self.options()).await {
+            Ok(told) => told,
+            Err(error) => return Err(self.explain(&error).await),
+        };
+        let mut limits = Vec::with_capacity(topics.len());
+        for name in topics {
+            let topic = OwnedResourceSpecifier::Topic(name.clone());
+            let mut told = told.iter().flatten();
+            let found = told.find(|resource| resource.specifier == topic);
+            match found.and_then(max_message_bytes) {
+                Some(bytes) => limits.push(bytes),
+                None => return Err(self.untold(name).await),
+            }
+        }
+        Ok(limits)
+    }
+
+    /// The client says nothing of what stood against one topic's configuration.
+    async fn untold(&self, name: &str) -> Error {
+        match self.topic(name).await {
+            Ok(_) => Error::Refused(format!(
+                "the broker does not tell the configuration of {name}: DescribeConfigs may not be allowed"
+            )),
+            Err(error) => error,
+        }
     }
 
     pub async fn create(&self, topics: &[TopicSpec]) -> Result<(), Error> {
@@ -294,6 +333,10 @@ fn explained(error: Error, client: &Client, settings: &Settings) -> Error {
             None => why,
         },
     })
+}
+
+fn max_message_bytes(topic: &ConfigResource) -> Option<i64> {
+    topic.get("max.message.bytes")?.value.as_ref()?.parse().ok()
 }
 
 fn info(topic: &MetadataTopic) -> TopicInfo {

@@ -134,6 +134,10 @@ impl EventLog for KafkaLog {
         self.admin.topic(name).await
     }
 
+    async fn max_message_bytes(&self, topics: &[String]) -> Result<Vec<i64>, Error> {
+        self.admin.max_message_bytes(topics).await
+    }
+
     async fn create_topics(&self, topics: &[TopicSpec]) -> Result<(), Error> {
         self.admin.create(topics).await
     }

@@ -38,7 +38,7 @@ pub async fn run(args: &Args, config: &Config, log: &dyn EventLog) -> anyhow::Re
     stop::on_signal(cancel.clone())?;
     if !args.dry_run {
         // Nobody may have served this shop with settings that know the way back.
-        log.create_topics(&shop::required_topics(config)).await?;
+        shop::create_topics(log, config).await?;
     }
     let mut told = Vec::new();
     let mut left = args.limit;

@@ -56,6 +56,7 @@ on_both! {
     rebalance::what_is_drained_can_be_committed,
     topics::topics_are_created_described_and_deleted,
     topics::a_topic_that_exists_is_left_as_it_is,
+    topics::limits_are_told_in_the_order_asked,
     topics::watermarks_follow_the_records,
     topics::read_looks_without_a_group,
     topics::read_waits_for_what_comes,

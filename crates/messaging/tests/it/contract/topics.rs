@@ -53,6 +53,27 @@ pub async fn a_topic_that_exists_is_left_as_it_is(bed: &Bed) {
     assert!(matches!(wrong, Err(Error::Refused(_))), "{wrong:?}");
 }
 
+pub async fn limits_are_told_in_the_order_asked(bed: &Bed) {
+    let usual = bed.topic(1).await;
+    let large = bed.topic_with(1, Some(12_000_000)).await;
+    let small = bed.topic_with(2, Some(2_000)).await;
+    let limits = async |topics: &[&String]| {
+        let topics: Vec<String> = topics.iter().map(|topic| (*topic).clone()).collect();
+        bed.log.max_message_bytes(&topics).await
+    };
+    let told = limits(&[&small, &usual, &large]).await.expect("limits");
+    // 1 MiB and a batch's head: what both logs take where nobody says more.
+    assert_eq!(told, [2_000, 1_048_588, 12_000_000]);
+    let told = limits(&[&large, &small]).await.expect("limits");
+    assert_eq!(told, [12_000_000, 2_000]);
+    assert!(limits(&[]).await.expect("nothing asked").is_empty());
+    let unknown = limits(&[&usual, &own("nowhere")]).await;
+    assert!(
+        matches!(unknown, Err(Error::UnknownTopic(_))),
+        "{unknown:?}"
+    );
+}
+
 pub async fn watermarks_follow_the_records(bed: &Bed) {
     let topic = bed.topic(2).await;
     let high = |partition, high| Watermarks {
