@@ -2,11 +2,12 @@
 //! arrives on the boards; then each board is compared with its recount in one step, in which newer events count on both sides.
 //! What foreign events count for is no difference; it is said.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use commerce::ranking::Rankings;
-use commerce::ranking::ports::{Error as BoardError, Shadow};
+use commerce::ranking::ports::{Comparison, Error as BoardError, Shadow};
 use jiff::civil::Date;
 
 use super::{Check, Difference, Error, Settings};
@@ -37,73 +38,77 @@ pub struct Boards<'a> {
 
 /// `None`: what is on its way did not arrive in time, or a board is being rebuilt just now, so nothing can be said.
 pub async fn check(boards: Boards<'_>, settings: &Settings) -> Result<Option<Check>, Error> {
-    let mut check = Check::new("I6", "ranking boards");
-    let mut recounts = Vec::new();
+    let rankings = boards.rankings;
+    let mut held = Held {
+        rankings,
+        every: Duration::from_millis(settings.keep_every_ms.max(1)),
+        recounts: VecDeque::new(),
+    };
     let mut arrive = true;
-    for day in boards.rankings.known_days().await? {
-        match boards.rankings.recount(day).await {
-            Ok(recount) => recounts.push((day, recount)),
+    for day in rankings.known_days().await? {
+        match held.during(rankings.recount(day)).await? {
+            Ok(recount) => held.recounts.push_back((day, recount)),
             Err(BoardError::Rebuilding(_)) => {
                 arrive = false;
                 break;
             }
             Err(error) => return Err(error.into()),
         }
-        keep(boards.rankings, &mut recounts).await?;
     }
-    if !arrive || !arrived(boards, &mut recounts, settings).await? {
+    if !arrive || !held.during(boards.arrival.on_boards()).await? {
         // Comparing takes the recounts away, so that the next who wants to rebuild need not wait for their leases.
-        for (_, recount) in recounts {
-            boards.rankings.compare(recount, 0).await?;
+        for (_, recount) in held.recounts {
+            rankings.compare(recount, 0).await?;
         }
         return Ok(None);
     }
-    for (day, recount) in recounts {
-        let compared = boards
-            .rankings
-            .compare(recount, settings.listed_max)
-            .await?;
-        check.examined += compared.products;
-        check.differences += compared.different;
-        if compared.different > 0 {
-            check.days.push(day);
-        }
-        let room = settings.listed_max.saturating_sub(check.listed.len());
-        let listed = compared.differences.iter().take(room);
-        check.listed.extend(listed.map(|d| Difference {
-            subject: format!("board of {day}, product {}", d.product),
-            expected: format!("{} sold for {}", d.expected_score, d.expected_amount),
-            found: format!("{} sold for {}", d.found_score, d.found_amount),
-        }));
-        if compared.foreign != 0 {
-            let foreign = compared.foreign;
-            check.remarks.push(format!(
-                "board of {day}: {foreign} pieces from foreign events"
-            ));
-        }
+    let mut check = Check::new("I6", "ranking boards");
+    while let Some((day, recount)) = held.recounts.pop_front() {
+        let compared = rankings.compare(recount, settings.listed_max);
+        tell(&mut check, day, &held.during(compared).await??, settings);
     }
     Ok(Some(check))
 }
 
-/// Waits, and keeps the recounts meanwhile.
-async fn arrived(
-    boards: Boards<'_>,
-    recounts: &mut [(Date, Shadow)],
-    settings: &Settings,
-) -> Result<bool, Error> {
-    let mut arrival = std::pin::pin!(boards.arrival.on_boards());
-    let every = Duration::from_millis(settings.keep_every_ms.max(1));
-    loop {
-        match tokio::time::timeout(every, &mut arrival).await {
-            Ok(arrived) => return Ok(arrived),
-            Err(_) => keep(boards.rankings, recounts).await?,
-        }
+fn tell(check: &mut Check, day: Date, compared: &Comparison, settings: &Settings) {
+    check.examined += compared.products;
+    check.differences += compared.different;
+    if compared.different > 0 {
+        check.days.push(day);
+    }
+    let room = settings.listed_max.saturating_sub(check.listed.len());
+    let listed = compared.differences.iter().take(room);
+    check.listed.extend(listed.map(|d| Difference {
+        subject: format!("board of {day}, product {}", d.product),
+        expected: format!("{} sold for {}", d.expected_score, d.expected_amount),
+        found: format!("{} sold for {}", d.found_score, d.found_amount),
+    }));
+    if compared.foreign != 0 {
+        let foreign = compared.foreign;
+        check.remarks.push(format!(
+            "board of {day}: {foreign} pieces from foreign events"
+        ));
     }
 }
 
-async fn keep(rankings: &Rankings, recounts: &mut [(Date, Shadow)]) -> Result<(), BoardError> {
-    for (_, recount) in recounts {
-        rankings.keep(recount).await?;
+/// Recounts that wait to be compared. A day of millions of orders takes longer to recount than a lease, and so may what is on its way.
+struct Held<'a> {
+    rankings: &'a Rankings,
+    every: Duration,
+    recounts: VecDeque<(Date, Shadow)>,
+}
+
+impl Held<'_> {
+    /// What is awaited, while their leases are renewed: `every` after the last time, however long that took.
+    async fn during<T>(&mut self, awaited: impl Future<Output = T>) -> Result<T, BoardError> {
+        let mut awaited = std::pin::pin!(awaited);
+        loop {
+            if let Ok(done) = tokio::time::timeout(self.every, &mut awaited).await {
+                return Ok(done);
+            }
+            for (_, recount) in &mut self.recounts {
+                self.rankings.keep(recount).await?;
+            }
+        }
     }
-    Ok(())
 }

@@ -65,9 +65,13 @@ impl Shelf for EverythingAt500 {
 }
 
 fn service(stage: &Stage, board: Arc<dyn Board>) -> Arc<Rankings> {
+    service_with(board, Arc::new(SqlSalesHistory::new(stage.db.clone())))
+}
+
+pub fn service_with(board: Arc<dyn Board>, history: Arc<dyn SalesHistory>) -> Arc<Rankings> {
     let ports = Ports {
         board,
-        history: Arc::new(SqlSalesHistory::new(stage.db.clone())),
+        history,
         shelf: Arc::new(EverythingAt500),
         clock: Arc::new(Noon),
     };
@@ -194,8 +198,8 @@ async fn what_cannot_be_read_is_dead(stage: &Stage) {
     assert_eq!(listed(&*board, &[day(22)]).await, [(1, 2, 1_000)]);
 }
 
-/// Ten orders of today and yesterday, three of them cancelled; numbers 1 to 20, cancels 21 to 40.
-async fn ten_orders(stage: &Stage) {
+/// Ten orders of today, three of them cancelled; numbers 1 to 20, cancels 21 to 40.
+pub async fn ten_orders(stage: &Stage) {
     for n in 0..10_i64 {
         let at_us = NOW_US - n * 2 * HOUR_US;
         let cancel = (n % 4 == 0).then_some(21 + 2 * n);
