@@ -9,6 +9,7 @@ mod peer;
 mod processor;
 mod report;
 mod scenario;
+mod script;
 mod stage;
 
 use std::process::ExitCode;
@@ -17,8 +18,8 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 use scenario::{
-    consumers, flash_sale, growth, guard, isolation, joins, mixed, orders, polls, rates, reads,
-    relay, soak, start, steps, streams, two_apis,
+    consumers, flash_sale, growth, guard, isolation, joins, limit, mixed, orders, polls, rates,
+    reads, relay, soak, start, steps, streams, two_apis,
 };
 
 #[derive(Parser)]
@@ -57,6 +58,8 @@ enum Scenario {
     Start(start::Options),
     /// Orders in a shop that has many already, against an empty one.
     Growth(growth::Options),
+    /// Orders against what the database can do at all: a script that writes whole orders, many a transaction.
+    Limit(limit::Options),
     /// Two API processes on one database, against one.
     TwoApis(two_apis::Options),
     /// Orders at one rate after another, until the shop does not keep it.
@@ -96,6 +99,7 @@ async fn run(scenario: Scenario) -> Result<ExitCode> {
         Scenario::Soak(it) => (soak::run(it).await?, it.ours.json),
         Scenario::Start(it) => (start::run(it).await?, it.ours.json),
         Scenario::Growth(it) => (growth::run(it).await?, it.ours.json),
+        Scenario::Limit(it) => (limit::run(it).await?, it.ours.json),
         Scenario::TwoApis(it) => (two_apis::run(it).await?, it.ours.json),
         Scenario::Rates(it) => (rates::run(it).await?, it.ours.json),
         Scenario::Steps(it) => (steps::run(it).await?, it.ours.json),

@@ -8,6 +8,7 @@ pub mod growth;
 pub mod guard;
 pub mod isolation;
 pub mod joins;
+pub mod limit;
 pub mod mixed;
 pub mod orders;
 pub mod polls;

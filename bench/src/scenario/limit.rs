@@ -1,0 +1,205 @@
+//! The shop's orders against what its database can do at all: a script that writes whole orders into the same tables, a few hundred a
+//! transaction, with no HTTP, no decision and no follow-up. Alternately, so that both meet the same machine.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use clap::Args;
+use testkit::Which;
+
+use super::contest::{Answered, counted, described, measured};
+use super::orders::work;
+use super::traffic::{ORDER, Orders, PLENTY, PRICE};
+use crate::options::{Effort, Ours};
+use crate::report::{Report, Run};
+use crate::script::{Script, Shape, Written};
+use crate::stage::{Grounds, Side, seed};
+
+#[derive(Args, Clone)]
+pub struct Options {
+    #[command(flatten)]
+    pub ours: Ours,
+    #[command(flatten)]
+    effort: Effort,
+    /// Pairs of measured runs.
+    #[arg(long, default_value_t = 3)]
+    runs: usize,
+    #[arg(long, default_value_t = 20_000)]
+    users: u64,
+    #[arg(long, default_value_t = 1_000)]
+    products: u64,
+    /// All orders are for product 1.
+    #[arg(long)]
+    one_product: bool,
+    /// An Idempotency-Key with each order, a stored answer with each of the script's.
+    #[arg(long)]
+    keys: bool,
+    /// What the script commits together.
+    #[arg(long, default_value_t = 200)]
+    orders_per_transaction: u64,
+}
+
+/// What the script did in one run, and MariaDB's processor time for it.
+struct Scripted {
+    written: Written,
+    mariadb_us: f64,
+}
+
+pub async fn run(options: &Options) -> Result<Report> {
+    ensure!(options.runs >= 1, "--runs must be at least 1");
+    ensure!(
+        (1..=options.users).contains(&options.orders_per_transaction) && options.products >= 1,
+        "--orders-per-transaction must be from 1 to --users, and --products at least 1"
+    );
+    let orders = Orders {
+        one_product: options.one_product,
+        keys: options.keys,
+        ..Orders::plain(options.users, options.products)
+    };
+    let mut grounds = Grounds::prepare(&options.ours, Which::ALL).await?;
+    let settings = grounds.settings().await?;
+    let side = Side::start("the shop", settings, &orders.seed()).await?;
+    // Its schema is the shop's own; no shop runs on it.
+    let scripts = grounds.settings().await?;
+    seed(&scripts, &orders.seed()).await?;
+    let url = scripts.value("MADANG_DATABASE__URL");
+    let mut script =
+        Script::connect(&url.context("the script's database")?, shape(options)).await?;
+
+    let work = work(orders);
+    let before = side.metrics().await?.context("a shop of ours")?;
+    let mut answered = Answered::default();
+    let (mut shop_runs, mut scripted) = (Vec::new(), Vec::new());
+    for number in 0..=options.runs {
+        let seconds = match number {
+            0 => options.effort.warm_up_seconds.max(1),
+            _ => options.effort.seconds,
+        };
+        let load = options.effort.load(side.addresses.clone(), None, seconds)?;
+        let next = (work.traffic)(number, 0);
+        let (mut run, tally) = measured(&work, Some(&grounds), &side, &load, &next, None).await?;
+        ensure!(run.other == 0 && run.done > 0, "the shop: {}", run.text());
+        answered.add(&work.kinds, &tally);
+        let own = side.own.as_ref().context("a shop of ours")?;
+        run.caught_up(grounds.caught_up(&own.shops).await?);
+        let by_script = by_script(&grounds, &mut script, Duration::from_secs(seconds)).await?;
+        if number > 0 {
+            shop_runs.push(run);
+            scripted.push(by_script);
+        }
+    }
+    let own = side.own.as_ref().context("a shop of ours")?;
+    counted(
+        &answered,
+        &before,
+        &side.metrics().await?.context("a shop of ours")?,
+    )?;
+    let stored = grounds
+        .number(&own.settings, "SELECT COUNT(*) FROM orders")
+        .await?;
+    let placed = answered.of(ORDER.route, 201);
+    ensure!(
+        stored == Some(placed),
+        "{placed} were answered and {stored:?} are stored"
+    );
+    grounds.audit(&own.settings).await?;
+    accounted(&grounds, &scripts, options, script.written()).await?;
+
+    let load = described(&options.effort, None, options.runs);
+    let load = format!(
+        "{load}; in turn with a script, {} orders a transaction on one connection",
+        options.orders_per_transaction
+    );
+    let name = format!("{}, against what the database can do", work.name);
+    let mut report = Report::new(name, load, Some(&mut grounds)).await?;
+    tell(&mut report, &shop_runs, &scripted);
+    report.side(&side.name, shop_runs);
+    report.check(format!(
+        "the shop: {placed} orders stored, as answered; audit clean"
+    ));
+    report.check("the script: orders, events, balances and stock are what it wrote");
+    Ok(report)
+}
+
+fn shape(options: &Options) -> Shape {
+    Shape {
+        users: options.users,
+        products: options.products,
+        price: PRICE,
+        one_product: options.one_product,
+        keys: options.keys,
+        orders_per_transaction: options.orders_per_transaction,
+    }
+}
+
+async fn by_script(grounds: &Grounds, script: &mut Script, length: Duration) -> Result<Scripted> {
+    let meter = grounds.meter([]);
+    let before = meter.read();
+    let written = script.run(length).await?;
+    let used = meter.used(
+        &before,
+        &meter.read(),
+        written.orders,
+        written.took.as_secs_f64(),
+    );
+    Ok(Scripted {
+        written,
+        mariadb_us: mariadb_us(&used),
+    })
+}
+
+fn mariadb_us(used: &[crate::processor::Used]) -> f64 {
+    let mariadb = used.iter().find(|it| it.process == "MariaDB");
+    mariadb.map_or(f64::NAN, |it| it.us_per_request)
+}
+
+/// The script's tables hold what it says that it wrote.
+async fn accounted(
+    grounds: &Grounds,
+    scripts: &testkit::ShopSettings,
+    options: &Options,
+    written: u64,
+) -> Result<()> {
+    let balances = u128::from(options.users) * u128::from(PLENTY) * 1_000;
+    let stock = u128::from(options.products) * u128::from(PLENTY);
+    let written = u128::from(written);
+    for (select, expected) in [
+        ("SELECT COUNT(*) FROM orders", written),
+        ("SELECT COUNT(*) FROM outbox", written * 3),
+        (
+            "SELECT COUNT(*) FROM idempotency",
+            if options.keys { written } else { 0 },
+        ),
+        (
+            "SELECT SUM(balance) FROM wallets",
+            balances - written * u128::from(PRICE),
+        ),
+        ("SELECT SUM(stock) FROM products", stock - written),
+    ] {
+        let found = grounds.sql(scripts, select).await?.context("MariaDB")?;
+        let found: u128 = found
+            .trim()
+            .parse()
+            .with_context(|| format!("{select}: {found}"))?;
+        ensure!(
+            found == expected,
+            "{select}: {found}, the script wrote {expected}"
+        );
+    }
+    Ok(())
+}
+
+fn tell(report: &mut Report, shop: &[Run], script: &[Scripted]) {
+    let of = |figure: fn(&Scripted) -> f64| script.iter().map(figure).collect::<Vec<_>>();
+    let pairs = || shop.iter().zip(script);
+    let share = pairs().map(|(run, it)| run.per_second / it.written.per_second());
+    report.figure("the script", "orders/s", &of(|it| it.written.per_second()));
+    report.figure("the shop to the script", "", &share.collect::<Vec<_>>());
+    report.figure(
+        "MariaDB's processor time, the script",
+        "µs an order",
+        &of(|it| it.mariadb_us),
+    );
+    let ours: Vec<f64> = shop.iter().map(|run| mariadb_us(&run.processor)).collect();
+    report.figure("MariaDB's processor time, the shop", "µs an order", &ours);
+}
