@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context;
 use commerce::http::Gate;
 use tokio_util::sync::CancellationToken;
 
@@ -165,7 +166,7 @@ impl Start<'_> {
 /// Waits for the work and the listener to end; a failure of either cancels the other. After `cancel`, only so long.
 async fn within_bound(
     working: impl Future<Output = anyhow::Result<()>>,
-    serving: tokio::task::JoinHandle<anyhow::Result<()>>,
+    serving: tokio::task::JoinHandle<()>,
     cancel: &CancellationToken,
 ) -> anyhow::Result<()> {
     let both = async {
@@ -177,7 +178,7 @@ async fn within_bound(
             ended
         };
         let serving = async {
-            let ended = serving.await.unwrap_or_else(|error| Err(error.into()));
+            let ended = serving.await.context("the HTTP listener failed");
             cancel.cancel();
             ended
         };

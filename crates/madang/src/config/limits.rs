@@ -21,6 +21,7 @@ fn process(config: &Config) -> Vec<(&'static str, i128)> {
     vec![
         ("http.body_max_bytes", http.body_max_bytes as i128),
         ("http.request_timeout_ms", http.request_timeout_ms.into()),
+        ("http.idle_max_ms", http.idle_max_ms.into()),
         ("http.concurrency_max", http.concurrency_max as i128),
         ("http.rate_burst", http.rate_burst.into()),
         ("http.drain_ms", http.drain_ms.into()),

@@ -50,6 +50,7 @@ pub struct Http {
     pub listen: String,
     pub body_max_bytes: usize,
     pub request_timeout_ms: u64,
+    pub idle_max_ms: u64,
     pub concurrency_max: usize,
     pub rate_per_second: u32,
     pub rate_burst: u32,

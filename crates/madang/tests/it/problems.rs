@@ -1,6 +1,8 @@
 //! Problems that belong to no feature: routes, methods, bodies, callers. Each is a problem document with a stable code.
 
-use anyhow::Result;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
 use reqwest::Method;
 use serde_json::{Value, json};
 use testkit::{Response, ShopProcess};
@@ -82,6 +84,53 @@ async fn chunked_bodies_have_the_same_limit() -> Result<()> {
     }
     stream.read_exact(&mut answer).await?;
     assert_eq!(std::str::from_utf8(&answer)?, "HTTP/1.1 413");
+    Ok(())
+}
+
+const IDLE_MS: u64 = 3_000;
+/// Between the requests of a client that is there.
+const PAUSE: Duration = Duration::from_millis(50);
+const SOON: Duration = Duration::from_secs(60);
+
+/// Reads until the shop closes; what came before.
+async fn to_the_end(stream: &mut TcpStream) -> Result<String> {
+    let mut came = Vec::new();
+    let ended = tokio::time::timeout(SOON, stream.read_to_end(&mut came)).await;
+    ended.context("it stays open")??;
+    Ok(String::from_utf8(came)?)
+}
+
+#[tokio::test]
+async fn connections_without_a_whole_request_are_closed() -> Result<()> {
+    let shop = embedded()
+        .env("MADANG_HTTP__IDLE_MAX_MS", IDLE_MS.to_string())
+        .start()
+        .await?;
+    let address = shop.base_url().replace("http://", "");
+    let connect = async || TcpStream::connect(address.as_str()).await;
+    let mut silent = connect().await?;
+    let mut slow = connect().await?;
+    slow.write_all(b"GET /healthz HTTP/1.1\r\nhost: shop\r\nx-half-a-")
+        .await?;
+    let mut answered = connect().await?;
+    let whole = b"GET /healthz HTTP/1.1\r\nhost: shop\r\n\r\n";
+    answered.write_all(whole).await?;
+    assert_eq!(to_the_end(&mut silent).await?, "");
+    assert_eq!(to_the_end(&mut slow).await?, "");
+    let came = to_the_end(&mut answered).await?;
+    assert!(came.starts_with("HTTP/1.1 200"), "{came}");
+
+    // Between requests it counts anew.
+    let mut asking = connect().await?;
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_millis(IDLE_MS + 500) {
+        asking.write_all(whole).await?;
+        let mut answer = [0_u8; 12];
+        asking.read_exact(&mut answer).await?;
+        assert_eq!(std::str::from_utf8(&answer)?, "HTTP/1.1 200");
+        while asking.read_u8().await? != b'}' {}
+        tokio::time::sleep(PAUSE).await;
+    }
     Ok(())
 }
 
