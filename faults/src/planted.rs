@@ -12,6 +12,10 @@ use tokio::process::Command;
 
 /// Where the copy is built: the first time everything.
 const TARGET: &str = "target/planted/build";
+/// What the last judge said.
+const SAID: &str = "target/planted/said.log";
+/// Lines of it that are shown.
+const SAID_LINES: usize = 40;
 /// A judge that takes longer has found something: it takes a few seconds where nothing is planted.
 const WITHIN: Duration = Duration::from_secs(120);
 
@@ -148,11 +152,10 @@ pub async fn run(only: &[String], shard: (usize, usize)) -> Result<(usize, usize
             "{} does not compile",
             judge.words()
         );
-        ensure!(
-            !bed.finds(judge).await?,
-            "{} fails where nothing is planted",
-            judge.words()
-        );
+        if let Some(found) = bed.finds(judge).await? {
+            let (words, said) = (judge.words(), said()?);
+            bail!("{words} {found} where nothing is planted:\n{said}");
+        }
     }
     println!("nothing is planted, and nothing is found");
     let mut caught = 0;
@@ -161,8 +164,8 @@ pub async fn run(only: &[String], shard: (usize, usize)) -> Result<(usize, usize
         git_apply(&bed.tree, bug, &[]).await?;
         let verdict = match bed.builds(&bug.caught_by).await? {
             true => match bed.finds(&bug.caught_by).await? {
-                true => "caught",
-                false => "NOT CAUGHT",
+                Some(_) => "caught",
+                None => "NOT CAUGHT",
             },
             false => "DOES NOT COMPILE",
         };
@@ -180,13 +183,19 @@ pub async fn run(only: &[String], shard: (usize, usize)) -> Result<(usize, usize
 impl Bed {
     fn cargo(&self, arguments: &[&str], more: &str) -> Command {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let mut command = Command::new(cargo);
+        let mut command = self.environed(Command::new(cargo));
         command
             .args(arguments)
             .args(more.split_whitespace())
-            .current_dir(&self.tree)
             // Not the workspace's own: cargo would take what was built of a planted bug for the workspace's.
-            .env("CARGO_TARGET_DIR", workspace().join(TARGET))
+            .env("CARGO_TARGET_DIR", workspace().join(TARGET));
+        command
+    }
+
+    /// Within the copy, with the services' addresses.
+    fn environed(&self, mut command: Command) -> Command {
+        command
+            .current_dir(&self.tree)
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .env("CI", "true")
             .stdin(Stdio::null())
@@ -199,36 +208,52 @@ impl Bed {
     async fn builds(&self, judge: &Judge) -> Result<bool> {
         let mut command = match judge {
             Judge::Test(arguments) => self.cargo(&["test", "--no-run"], before_names(arguments)),
-            Judge::CrashLoop(_) => {
-                self.cargo(&["build", "-p", "madang", "--features", "failpoints"], "")
-            }
+            Judge::CrashLoop(_) => self.cargo(
+                &["build", "--features", "madang/failpoints"],
+                "-p madang -p faults",
+            ),
         };
         Ok(command.status().await.context("running cargo")?.success())
     }
 
-    async fn finds(&self, judge: &Judge) -> Result<bool> {
+    /// How the judge ended where it found something.
+    async fn finds(&self, judge: &Judge) -> Result<Option<&'static str>> {
         let mut command = match judge {
             Judge::Test(arguments) => self.cargo(&["test"], arguments),
             Judge::CrashLoop(arguments) => {
-                let mut command =
-                    self.cargo(&["run", "-p", "faults", "--", "crash-loop"], arguments);
+                // Not by cargo, which would build it: the time is the judge's.
+                let built = workspace().join(TARGET).join("debug");
+                let mut command = self.environed(Command::new(built.join("faults")));
                 command
+                    .arg("crash-loop")
+                    .args(arguments.split_whitespace())
                     .arg("--madang")
-                    .arg(workspace().join(TARGET).join("debug/madang"));
+                    .arg(built.join("madang"));
                 command
             }
         };
-        let mut child = command.process_group(0).spawn().context("running cargo")?;
+        let said = std::fs::File::create(workspace().join(SAID)).context(SAID)?;
+        command.stdout(said.try_clone().context(SAID)?).stderr(said);
+        let mut child = command.process_group(0).spawn().context("the judge")?;
         let Ok(ended) = tokio::time::timeout(WITHIN, child.wait()).await else {
-            // Waiting for ever is a way to fail. With cargo goes what it has started.
+            // Waiting for ever is a way to fail. With it goes what it has started.
             if let Some(group) = child.id().and_then(|id| libc::pid_t::try_from(id).ok()) {
                 // SAFETY: a plain system call on the group that our unreaped child leads.
                 unsafe { libc::killpg(group, libc::SIGKILL) };
             }
-            return Ok(true);
+            return Ok(Some("does not end"));
         };
-        Ok(!ended.context("running cargo")?.success())
+        let clean = ended.context("the judge")?.success();
+        Ok((!clean).then_some("fails"))
     }
+}
+
+/// The end of what the last judge said.
+fn said() -> Result<String> {
+    let said = std::fs::read(workspace().join(SAID)).context(SAID)?;
+    let said = String::from_utf8_lossy(&said).into_owned();
+    let lines: Vec<&str> = said.lines().collect();
+    Ok(lines[lines.len().saturating_sub(SAID_LINES)..].join("\n"))
 }
 
 /// Without the names of tests, which `--no-run` has no use for.
