@@ -83,26 +83,11 @@ impl Ground {
         let name = format!("faults-{:08x}", fastrand::u32(..));
         let url = mariadb.create_database(&name.replace('-', "_")).await?;
         let database = url.rsplit('/').next().map(str::to_owned);
-        let mut settings = settings
+        let settings = settings
             .env("MADANG_DATABASE__URL", url)
             .env("MADANG_REDIS__URL", redis.url())
-            .env("MADANG_KAFKA__BROKERS", kafka.address());
-        for (section, topic, group) in [
-            ("ORDER_COMPLETED", "orders", "ANALYTICS"),
-            ("PRODUCT_RANKING", "ranking", "RANKING"),
-            ("COUPON_ISSUE", "coupons", "COUPON_ISSUE"),
-            ("DATA_PLATFORM_TRANSFER", "platform", "DATA_PLATFORM"),
-        ] {
-            settings = settings
-                .env(
-                    format!("MADANG_TOPICS__{section}__NAME"),
-                    format!("{name}-{topic}"),
-                )
-                .env(
-                    format!("MADANG_CONSUMERS__{group}__GROUP"),
-                    format!("{name}-{topic}-group"),
-                );
-        }
+            .env("MADANG_KAFKA__BROKERS", kafka.address())
+            .apart(&format!("{name}-"));
         Ok(Some(Ground {
             settings,
             embedded: false,

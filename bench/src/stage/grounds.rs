@@ -15,20 +15,6 @@ use crate::processor::Meter;
 const GAUGES_MS: u64 = 1_000;
 const LOOK_MS: u64 = 50;
 const OPENING_WAIT_MS: u64 = 5_000;
-/// Topics and groups of the shops after the first get these words before their names.
-const TOPICS: [(&str, &str); 4] = [
-    ("ORDER_COMPLETED", "order-completed-topic"),
-    ("PRODUCT_RANKING", "product-ranking-topic"),
-    ("COUPON_ISSUE", "coupon-issue-events"),
-    ("DATA_PLATFORM_TRANSFER", "data-platform-transfer-topic"),
-];
-const GROUPS: [(&str, &str); 4] = [
-    ("ANALYTICS", "analytics-group"),
-    ("RANKING", "product-ranking-group"),
-    ("COUPON_ISSUE", "coupon-issue-group"),
-    ("DATA_PLATFORM", "data-platform-group"),
-];
-
 /// What `madang seed` fills a shop with.
 #[derive(Clone, Copy)]
 pub struct Seed {
@@ -99,14 +85,7 @@ impl Grounds {
                 .env("MADANG_KAFKA__BROKERS", self.services.kafka().address());
         }
         if number > 0 {
-            for (name, topic) in TOPICS {
-                let name = format!("MADANG_TOPICS__{name}__NAME");
-                settings = settings.env(name, format!("shop-{number}-{topic}"));
-            }
-            for (name, group) in GROUPS {
-                let name = format!("MADANG_CONSUMERS__{name}__GROUP");
-                settings = settings.env(name, format!("shop-{number}-{group}"));
-            }
+            settings = settings.apart(&format!("shop-{number}-"));
         }
         for setting in &self.ours.settings {
             let (name, value) = setting.split_once('=').context("--set takes NAME=VALUE")?;

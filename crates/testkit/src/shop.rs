@@ -33,6 +33,20 @@ pub struct ShopSettings {
     quiet: bool,
 }
 
+/// The sections of the shop's settings for its topics and groups, and what those are called.
+const TOPICS: [(&str, &str); 4] = [
+    ("ORDER_COMPLETED", "order-completed-topic"),
+    ("PRODUCT_RANKING", "product-ranking-topic"),
+    ("COUPON_ISSUE", "coupon-issue-events"),
+    ("DATA_PLATFORM_TRANSFER", "data-platform-transfer-topic"),
+];
+const GROUPS: [(&str, &str); 4] = [
+    ("ANALYTICS", "analytics-group"),
+    ("RANKING", "product-ranking-group"),
+    ("COUPON_ISSUE", "coupon-issue-group"),
+    ("DATA_PLATFORM", "data-platform-group"),
+];
+
 /// What a command printed and how it ended; code -1 when a signal ended it.
 #[derive(Debug)]
 pub struct Finished {
@@ -67,6 +81,20 @@ impl ShopSettings {
     #[must_use]
     pub fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> ShopSettings {
         self.environment.push((name.into(), value.into()));
+        self
+    }
+
+    /// Topics and groups of the shop's own, `prefix` before their usual names, so that shops can share a broker.
+    #[must_use]
+    pub fn apart(mut self, prefix: &str) -> ShopSettings {
+        for (section, topic) in TOPICS {
+            let name = format!("MADANG_TOPICS__{section}__NAME");
+            self = self.env(name, format!("{prefix}{topic}"));
+        }
+        for (section, group) in GROUPS {
+            let name = format!("MADANG_CONSUMERS__{section}__GROUP");
+            self = self.env(name, format!("{prefix}{group}"));
+        }
         self
     }
 

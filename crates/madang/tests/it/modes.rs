@@ -58,28 +58,15 @@ pub async fn real() -> Option<Result<Place>> {
     let suffix = format!("{}-{number}", std::process::id());
     let place = async {
         let database = mariadb.create_database(&suffix.replace('-', "_")).await?;
-        let mut settings = steady()
+        let settings = steady()
             .env("MADANG_DATABASE__URL", database)
             .env("MADANG_REDIS__URL", redis.url())
             .env("MADANG_KAFKA__BROKERS", kafka.address())
             .env(
                 "MADANG_AUTH__HMAC_SECRET",
                 "a secret that tests share, 32 bytes",
-            );
-        for (section, name) in [
-            ("ORDER_COMPLETED", "order-completed-topic"),
-            ("PRODUCT_RANKING", "product-ranking-topic"),
-            ("COUPON_ISSUE", "coupon-issue-events"),
-            ("DATA_PLATFORM_TRANSFER", "data-platform-transfer-topic"),
-        ] {
-            let variable = format!("MADANG_TOPICS__{section}__NAME");
-            settings = settings.env(variable, format!("{name}-{suffix}"));
-        }
-        for section in ["ANALYTICS", "RANKING", "COUPON_ISSUE", "DATA_PLATFORM"] {
-            let variable = format!("MADANG_CONSUMERS__{section}__GROUP");
-            let name = section.to_lowercase().replace('_', "-");
-            settings = settings.env(variable, format!("{name}-{suffix}"));
-        }
+            )
+            .apart(&format!("{suffix}-"));
         Ok(settings)
     };
     Some(place.await.map(|settings| Place {

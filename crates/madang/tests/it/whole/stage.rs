@@ -71,25 +71,15 @@ impl Stage {
 
     /// On services that the caller keeps; `name` goes before each topic's and group's name.
     pub fn on(name: &str, at: Addresses) -> Self {
-        let mut settings = shop()
+        let prefix = format!("{name}-");
+        let settings = shop()
             .env("MADANG_DATABASE__URL", at.database.clone())
             .env("MADANG_REDIS__URL", at.redis.clone())
-            .env("MADANG_KAFKA__BROKERS", at.kafka.clone());
-        for (section, topic) in TOPICS {
-            settings = settings.env(
-                format!("MADANG_TOPICS__{section}__NAME"),
-                format!("{name}-{topic}"),
-            );
-        }
-        for (section, group) in GROUPS {
-            settings = settings.env(
-                format!("MADANG_CONSUMERS__{section}__GROUP"),
-                format!("{name}-{group}"),
-            );
-        }
+            .env("MADANG_KAFKA__BROKERS", at.kafka.clone())
+            .apart(&prefix);
         Self {
             settings,
-            prefix: format!("{name}-"),
+            prefix,
             brokers: Some(at.kafka),
             database: at.database,
             redis: Some(at.redis),
@@ -155,20 +145,6 @@ impl Stage {
             .expect_success()
     }
 }
-
-const TOPICS: [(&str, &str); 4] = [
-    ("ORDER_COMPLETED", "order-completed-topic"),
-    ("PRODUCT_RANKING", "product-ranking-topic"),
-    ("COUPON_ISSUE", "coupon-issue-events"),
-    ("DATA_PLATFORM_TRANSFER", "data-platform-transfer-topic"),
-];
-
-const GROUPS: [(&str, &str); 4] = [
-    ("ANALYTICS", "analytics-group"),
-    ("RANKING", "product-ranking-group"),
-    ("COUPON_ISSUE", "coupon-issue-group"),
-    ("DATA_PLATFORM", "data-platform-group"),
-];
 
 fn shop() -> ShopSettings {
     steady().env("MADANG_AUTH__MODE", "off")

@@ -117,9 +117,7 @@ end
 
 local function pour(sheet)
   for _, block in pairs(sheet.pending) do
-    if block.size > 0 then
-      note(sheet, block)
-    end
+    note(sheet, block)
   end
   write(sheet)
 end
