@@ -24,6 +24,9 @@ pub fn all(config: &Config) -> Vec<Wrong> {
     wrong.0
 }
 
+/// What hyper reads at once.
+const HEAD_MIN_BYTES: usize = 8_192;
+
 pub(super) struct Rules(Vec<Wrong>);
 
 impl Rules {
@@ -50,6 +53,12 @@ fn http(config: &Config, rules: &mut Rules) {
         "http.listen",
         &http.listen,
         "must be an address and port, such as 127.0.0.1:8083 or [::1]:8083",
+    );
+    rules.must(
+        http.head_max_bytes >= HEAD_MIN_BYTES,
+        "http.head_max_bytes",
+        http.head_max_bytes,
+        "must be at least 8192",
     );
     rules.must(
         jiff::tz::TimeZone::get(&config.shop.time_zone).is_ok(),

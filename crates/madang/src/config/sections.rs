@@ -48,6 +48,7 @@ pub struct Shop {
 #[serde(deny_unknown_fields)]
 pub struct Http {
     pub listen: String,
+    pub head_max_bytes: usize,
     pub body_max_bytes: usize,
     pub request_timeout_ms: u64,
     pub idle_max_ms: u64,

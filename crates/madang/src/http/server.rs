@@ -47,7 +47,8 @@ pub async fn run(
     let mut protocol = http1::Builder::new();
     protocol
         .timer(TokioTimer::new())
-        .header_read_timeout(Duration::from_millis(settings.idle_max_ms));
+        .header_read_timeout(Duration::from_millis(settings.idle_max_ms))
+        .max_buf_size(settings.head_max_bytes);
     let open = GracefulShutdown::new();
     while let Some(accepted) = cancel.run_until_cancelled(listener.accept()).await {
         match accepted {

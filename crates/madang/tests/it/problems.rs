@@ -135,6 +135,26 @@ async fn connections_without_a_whole_request_are_closed() -> Result<()> {
 }
 
 #[tokio::test]
+async fn large_heads_are_refused() -> Result<()> {
+    let settings = embedded().env("MADANG_HTTP__HEAD_MAX_BYTES", "8192");
+    let shop = settings.start().await?;
+    let ask = async |bytes: usize| {
+        let mut stream = TcpStream::connect(shop.base_url().replace("http://", "")).await?;
+        let head = format!(
+            "GET /healthz HTTP/1.1\r\nhost: shop\r\nconnection: close\r\nx-large: {}\r\n\r\n",
+            "x".repeat(bytes)
+        );
+        stream.write_all(head.as_bytes()).await?;
+        to_the_end(&mut stream).await
+    };
+    let taken = ask(7_000).await?;
+    assert!(taken.starts_with("HTTP/1.1 200"), "{taken}");
+    let refused = ask(10_000).await?;
+    assert!(refused.starts_with("HTTP/1.1 431"), "{refused}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn callers() -> Result<()> {
     let shop = embedded().start().await?;
     let client = shop.client();

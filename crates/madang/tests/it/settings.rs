@@ -129,6 +129,11 @@ async fn a_wrong_setting_stops_the_start_and_says_what_is_right() -> Result<()> 
         ),
         ("MADANG_HTTP__CONCURRENCY_MAX", "many", "must be an integer"),
         (
+            "MADANG_HTTP__HEAD_MAX_BYTES",
+            "4096",
+            "must be at least 8192",
+        ),
+        (
             "MADANG_DATABASE__URL",
             "postgres://db/shop",
             "must begin with sqlite:// or mysql://",
