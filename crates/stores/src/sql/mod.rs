@@ -66,7 +66,7 @@ impl Default for Settings {
             statement_cache: 2_048,
             attempts_max: 8,
             busy_timeout_ms: 10_000,
-            cache_kib: 65_536,
+            cache_kib: 16_384,
         }
     }
 }
