@@ -109,83 +109,100 @@ fn transaction(shape: &Shape, first: u64) -> String {
         .collect();
     let users = list(&users);
     let ids = list(&sold.iter().map(|(id, _)| *id).collect::<Vec<_>>());
-
-    let mut sql = String::with_capacity(orders.len() * 2_500);
-    let mut add = |text: &str| sql.push_str(text);
-    add(&format!(
-        "START TRANSACTION;\
-         SELECT user_id, balance FROM wallets FORCE INDEX (PRIMARY) WHERE user_id IN ({users}) ORDER BY user_id FOR UPDATE;\
-         SELECT id, name, price, stock FROM products FORCE INDEX (PRIMARY) WHERE id IN ({ids}) ORDER BY id FOR UPDATE;"
-    ));
-    add(&insert(
-        "orders (id, user_id, total_amount, discount_amount, discounted_amount, status, created_us, owes, completed_seq, data_platform_seq, cancel_owes)",
-        &orders,
-        |it, out| {
-            write!(
-                out,
-                "{0}, {1}, {2}, 0, {2}, 'COMPLETED', {now_us}, 7, {0}, {0}, 0",
-                it.id, it.user, it.price
-            )
-        },
-    ));
-    add(&insert(
-        "order_lines (order_id, id, product_id, product_name, quantity, unit_price, total_price, ranking_seq)",
-        &orders,
-        |it, out| {
-            write!(
-                out,
-                "{0}, {0}, {1}, 'product {1}', 1, {2}, {2}, {0}",
-                it.id, it.product, it.price
-            )
-        },
-    ));
-    add(&insert(
-        "wallet_ledger (id, user_id, kind, amount, balance_after, order_id, created_us)",
-        &orders,
-        |it, out| {
-            write!(
-                out,
-                "{0}, {1}, 'PAYMENT', -{2}, {2}, {0}, {now_us}",
-                it.ledger, it.user, it.price
-            )
-        },
-    ));
-    let rows: Vec<(usize, &Order)> = (0..EVENTS.len())
-        .flat_map(|event| orders.iter().map(move |order| (event, order)))
-        .collect();
-    add(&insert(
-        "outbox (shard, id, aggregatetype, aggregateid, type, payload, headers, seq, traceparent, created_us)",
-        &rows,
-        |(event, order), out| order.event(*event, out),
-    ));
-    if shape.keys {
-        add(&insert(
-            "idempotency (scope, request_hash, status, location, body, created_us)",
-            &orders,
-            |it, out| {
-                write!(
-                    out,
-                    "X'{:032x}{:032x}', X'{:064x}', 201, '/api/orders/{}', '{}', {now_us}",
-                    it.scope,
-                    it.id,
-                    it.id,
-                    it.id,
-                    it.answer()
-                )
-            },
-        ));
-    }
     let cases: String = sold
         .iter()
         .map(|(id, pieces)| format!(" WHEN {id} THEN {pieces}"))
         .collect();
-    add(&format!(
-        "UPDATE wallets FORCE INDEX (PRIMARY) SET balance = balance - {} WHERE user_id IN ({users});\
+    format!(
+        "START TRANSACTION;\
+         SELECT user_id, balance FROM wallets FORCE INDEX (PRIMARY) WHERE user_id IN ({users}) ORDER BY user_id FOR UPDATE;\
+         SELECT id, name, price, stock FROM products FORCE INDEX (PRIMARY) WHERE id IN ({ids}) ORDER BY id FOR UPDATE;\
+         {inserts}\
+         UPDATE wallets FORCE INDEX (PRIMARY) SET balance = balance - {price} WHERE user_id IN ({users});\
          UPDATE products FORCE INDEX (PRIMARY) SET stock = stock - CASE id{cases} END WHERE id IN ({ids});\
          COMMIT",
-        shape.price
-    ));
+        inserts = inserts(&orders, shape.keys),
+        price = shape.price
+    )
+}
+
+fn inserts(orders: &[Order], keys: bool) -> String {
+    let mut sql = insert(
+        "orders (id, user_id, total_amount, discount_amount, discounted_amount, status, created_us, owes, completed_seq, data_platform_seq, cancel_owes)",
+        orders,
+        |it, out| {
+            let Order {
+                id,
+                user,
+                price,
+                now_us,
+                ..
+            } = it;
+            write!(
+                out,
+                "{id}, {user}, {price}, 0, {price}, 'COMPLETED', {now_us}, 7, {id}, {id}, 0"
+            )
+        },
+    );
+    sql += &insert(
+        "order_lines (order_id, id, product_id, product_name, quantity, unit_price, total_price, ranking_seq)",
+        orders,
+        |it, out| {
+            let Order {
+                id, product, price, ..
+            } = it;
+            write!(
+                out,
+                "{id}, {id}, {product}, 'product {product}', 1, {price}, {price}, {id}"
+            )
+        },
+    );
+    sql += &insert(
+        "wallet_ledger (id, user_id, kind, amount, balance_after, order_id, created_us)",
+        orders,
+        |it, out| {
+            let Order {
+                id,
+                user,
+                price,
+                now_us,
+                ..
+            } = it;
+            write!(
+                out,
+                "{id}, {user}, 'PAYMENT', -{price}, {price}, {id}, {now_us}"
+            )
+        },
+    );
+    let events: Vec<(usize, &Order)> = (0..EVENTS.len())
+        .flat_map(|event| orders.iter().map(move |order| (event, order)))
+        .collect();
+    sql += &insert(
+        "outbox (shard, id, aggregatetype, aggregateid, type, payload, headers, seq, traceparent, created_us)",
+        &events,
+        |(event, order), out| order.event(*event, out),
+    );
+    if keys {
+        sql += &stored_answers(orders);
+    }
     sql
+}
+
+fn stored_answers(orders: &[Order]) -> String {
+    insert(
+        "idempotency (scope, request_hash, status, location, body, created_us)",
+        orders,
+        |it, out| {
+            let Order {
+                id, scope, now_us, ..
+            } = it;
+            let answer = it.answer();
+            write!(
+                out,
+                "X'{scope:032x}{id:032x}', X'{id:064x}', 201, '/api/orders/{id}', '{answer}', {now_us}"
+            )
+        },
+    )
 }
 
 /// Ids below are those of `madang seed`.
@@ -193,7 +210,6 @@ const FIRST_ID: u64 = 1_000_000_000;
 
 struct Order {
     id: u64,
-    ledger: u64,
     user: u64,
     product: u64,
     price: u64,
@@ -205,7 +221,6 @@ impl Order {
     fn of(shape: &Shape, n: u64, now_us: u64) -> Order {
         Order {
             id: FIRST_ID + n,
-            ledger: FIRST_ID + n,
             user: n % shape.users + 1,
             product: if shape.one_product {
                 1

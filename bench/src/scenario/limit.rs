@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use clap::Args;
 use testkit::Which;
 
-use super::contest::{Answered, counted, described, measured};
+use super::contest::{Answered, Work, counted, described, measured};
 use super::orders::work;
 use super::traffic::{ORDER, Orders, PLENTY, PRICE};
 use crate::options::{Effort, Ours};
@@ -56,53 +56,19 @@ pub async fn run(options: &Options) -> Result<Report> {
         keys: options.keys,
         ..Orders::plain(options.users, options.products)
     };
+    let work = work(orders);
     let mut grounds = Grounds::prepare(&options.ours, Which::ALL).await?;
     let settings = grounds.settings().await?;
-    let side = Side::start("the shop", settings, &orders.seed()).await?;
+    let side = Side::start("the shop", settings, &work.seed).await?;
     // Its schema is the shop's own; no shop runs on it.
     let scripts = grounds.settings().await?;
-    seed(&scripts, &orders.seed()).await?;
+    seed(&scripts, &work.seed).await?;
     let url = scripts.value("MADANG_DATABASE__URL");
-    let mut script =
-        Script::connect(&url.context("the script's database")?, shape(options)).await?;
+    let url = url.context("the script's database")?;
+    let mut script = Script::connect(&url, shape(options)).await?;
 
-    let work = work(orders);
-    let before = side.metrics().await?.context("a shop of ours")?;
-    let mut answered = Answered::default();
-    let (mut shop_runs, mut scripted) = (Vec::new(), Vec::new());
-    for number in 0..=options.runs {
-        let seconds = match number {
-            0 => options.effort.warm_up_seconds.max(1),
-            _ => options.effort.seconds,
-        };
-        let load = options.effort.load(side.addresses.clone(), None, seconds)?;
-        let next = (work.traffic)(number, 0);
-        let (mut run, tally) = measured(&work, Some(&grounds), &side, &load, &next, None).await?;
-        ensure!(run.other == 0 && run.done > 0, "the shop: {}", run.text());
-        answered.add(&work.kinds, &tally);
-        let own = side.own.as_ref().context("a shop of ours")?;
-        run.caught_up(grounds.caught_up(&own.shops).await?);
-        let by_script = by_script(&grounds, &mut script, Duration::from_secs(seconds)).await?;
-        if number > 0 {
-            shop_runs.push(run);
-            scripted.push(by_script);
-        }
-    }
-    let own = side.own.as_ref().context("a shop of ours")?;
-    counted(
-        &answered,
-        &before,
-        &side.metrics().await?.context("a shop of ours")?,
-    )?;
-    let stored = grounds
-        .number(&own.settings, "SELECT COUNT(*) FROM orders")
-        .await?;
-    let placed = answered.of(ORDER.route, 201);
-    ensure!(
-        stored == Some(placed),
-        "{placed} were answered and {stored:?} are stored"
-    );
-    grounds.audit(&own.settings).await?;
+    let (shop_runs, scripted, placed) =
+        in_turn(options, &work, &grounds, &side, &mut script).await?;
     accounted(&grounds, &scripts, options, script.written()).await?;
 
     let load = described(&options.effort, None, options.runs);
@@ -119,6 +85,48 @@ pub async fn run(options: &Options) -> Result<Report> {
     ));
     report.check("the script: orders, events, balances and stock are what it wrote");
     Ok(report)
+}
+
+/// The measured runs of both, and how many orders the shop has placed in all; its stores have been held against that.
+async fn in_turn(
+    options: &Options,
+    work: &Work,
+    grounds: &Grounds,
+    side: &Side,
+    script: &mut Script,
+) -> Result<(Vec<Run>, Vec<Scripted>, u64)> {
+    let own = side.own.as_ref().context("a shop of ours")?;
+    let before = side.metrics().await?.context("a shop of ours")?;
+    let mut answered = Answered::default();
+    let (mut shop_runs, mut scripted) = (Vec::new(), Vec::new());
+    for number in 0..=options.runs {
+        let seconds = match number {
+            0 => options.effort.warm_up_seconds.max(1),
+            _ => options.effort.seconds,
+        };
+        let load = options.effort.load(side.addresses.clone(), None, seconds)?;
+        let next = (work.traffic)(number, 0);
+        let (mut run, tally) = measured(work, Some(grounds), side, &load, &next, None).await?;
+        ensure!(run.other == 0 && run.done > 0, "the shop: {}", run.text());
+        answered.add(&work.kinds, &tally);
+        run.caught_up(grounds.caught_up(&own.shops).await?);
+        let by_script = by_script(grounds, script, Duration::from_secs(seconds)).await?;
+        if number > 0 {
+            shop_runs.push(run);
+            scripted.push(by_script);
+        }
+    }
+    let after = side.metrics().await?.context("a shop of ours")?;
+    counted(&answered, &before, &after)?;
+    let stored = "SELECT COUNT(*) FROM orders";
+    let stored = grounds.number(&own.settings, stored).await?;
+    let placed = answered.of(ORDER.route, 201);
+    ensure!(
+        stored == Some(placed),
+        "{placed} were answered and {stored:?} are stored"
+    );
+    grounds.audit(&own.settings).await?;
+    Ok((shop_runs, scripted, placed))
 }
 
 fn shape(options: &Options) -> Shape {
