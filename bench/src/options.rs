@@ -114,6 +114,24 @@ impl Drive {
     }
 }
 
+/// Of scenarios that set two sides against each other in a closed loop and know themselves which.
+#[derive(Args, Clone)]
+pub struct Pairs {
+    #[command(flatten)]
+    pub ours: Ours,
+    #[command(flatten)]
+    pub effort: Effort,
+    /// Pairs of measured runs.
+    #[arg(long, default_value_t = 3)]
+    pub runs: usize,
+}
+
+impl Pairs {
+    pub fn drive(&self) -> Drive {
+        Drive::closed(&self.ours, &self.effort, self.runs)
+    }
+}
+
 /// What is driven beside the shop, alternately, in the same run of this program.
 #[derive(Args, Clone, Default)]
 pub struct Rivalry {

@@ -1,5 +1,5 @@
 //! What the database alone can do: whole orders written straight into a shop's tables, many a transaction, with nothing before or after it.
-//! No request is read, nothing is decided and nobody follows up. A shop cannot be faster than this on the same database at the same time.
+//! No request is read, nothing is decided and nobody follows up.
 
 use std::fmt::Write;
 use std::time::{Duration, Instant, SystemTime};

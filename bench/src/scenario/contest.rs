@@ -204,7 +204,7 @@ pub async fn measured(
 }
 
 /// Holds the answers against the shop's own counts, the stores and the audit; says what held.
-async fn proven(
+pub async fn proven(
     stage: &Stage,
     side: &Side,
     answered: &Answered,

@@ -8,19 +8,14 @@ use testkit::Which;
 use super::contest::{Work, compete, described};
 use super::traffic::{ORDER, Orders};
 use crate::load::Pace;
-use crate::options::{Drive, Effort, Ours};
+use crate::options::Pairs;
 use crate::report::{Report, Run};
 use crate::stage::{Grounds, Side, Stage};
 
 #[derive(Args, Clone)]
 pub struct Options {
     #[command(flatten)]
-    pub ours: Ours,
-    #[command(flatten)]
-    effort: Effort,
-    /// Pairs of measured runs.
-    #[arg(long, default_value_t = 3)]
-    runs: usize,
+    pub pairs: Pairs,
     /// Start the shops on their embedded default instead of Kafka, MariaDB and Redis.
     #[arg(long)]
     embedded: bool,
@@ -47,7 +42,7 @@ pub async fn run(options: &Options) -> Result<Report> {
     } else {
         Which::ALL
     };
-    let mut grounds = Grounds::prepare(&options.ours, which).await?;
+    let mut grounds = Grounds::prepare(&options.pairs.ours, which).await?;
     let mut sides = Vec::new();
     for (name, orders) in [("grown", grown), ("empty", empty)] {
         let settings = grounds.settings().await?;
@@ -71,9 +66,9 @@ pub async fn run(options: &Options) -> Result<Report> {
         // What was placed before is not among the answers: `fill` has counted it.
         proofs: Vec::new(),
     };
-    let drive = Drive::closed(&options.ours, &options.effort, options.runs);
+    let drive = options.pairs.drive();
     let (sides, checks) = compete(&work, &drive, &stage).await?;
-    let load = described(&options.effort, None, options.runs);
+    let load = described(&options.pairs.effort, None, options.pairs.runs);
     let mut report = Report::new(&work.name, load, stage.grounds.as_mut()).await?;
     for (side, runs) in stage.sides.iter().zip(sides) {
         report.side(&side.name, runs);
@@ -88,7 +83,7 @@ pub async fn run(options: &Options) -> Result<Report> {
 
 async fn fill(options: &Options, orders: Orders, stage: &Stage) -> Result<()> {
     let side = &stage.sides[0];
-    let mut load = options.effort.load(side.addresses.clone(), None, 0)?;
+    let mut load = options.pairs.effort.load(side.addresses.clone(), None, 0)?;
     load.pace = Pace::Counted {
         requests: options.orders,
     };

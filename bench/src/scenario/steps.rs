@@ -12,7 +12,7 @@ use super::contest::{Work, described, measured};
 use super::orders::work;
 use super::traffic::{JOIN, Orders, joins};
 use crate::load::{Heard, Kind, Load, Pace};
-use crate::options::{Effort, Ours, Rival};
+use crate::options::{Pairs, Rival};
 use crate::peer::Platform;
 use crate::report::{Report, Run};
 use crate::stage::{Grounds, Seed, Side};
@@ -26,12 +26,7 @@ pub const CLAIM: Kind = Kind {
 #[derive(Args, Clone)]
 pub struct Options {
     #[command(flatten)]
-    pub ours: Ours,
-    #[command(flatten)]
-    effort: Effort,
-    /// Pairs of measured runs, before and after.
-    #[arg(long, default_value_t = 3)]
-    runs: usize,
+    pub pairs: Pairs,
     /// What the data platform takes for an event.
     #[arg(long, default_value_t = 50)]
     platform_ms: u64,
@@ -47,7 +42,7 @@ pub struct Options {
 }
 
 pub async fn run(options: &Options) -> Result<Report> {
-    ensure!(options.runs >= 1, "--runs must be at least 1");
+    ensure!(options.pairs.runs >= 1, "--runs must be at least 1");
     let orders = Orders::plain(20_000, 1_000);
     let filled = Seed {
         coupons: 1,
@@ -55,7 +50,7 @@ pub async fn run(options: &Options) -> Result<Report> {
         ..orders.seed()
     };
     let platform = Platform::start().await?;
-    let mut grounds = Grounds::prepare(&options.ours, Which::ALL).await?;
+    let mut grounds = Grounds::prepare(&options.pairs.ours, Which::ALL).await?;
     let mut sides = Vec::new();
     for name in ["after", "before"] {
         let settings = grounds.settings().await?;
@@ -71,7 +66,7 @@ pub async fn run(options: &Options) -> Result<Report> {
         grounds: &grounds,
     };
     let mut runs = [Vec::new(), Vec::new()];
-    for number in 0..=options.runs {
+    for number in 0..=options.pairs.runs {
         for (i, side) in sides.iter().enumerate() {
             let run = stage.orders(side, orders, number == 0).await?;
             if number > 0 {
@@ -87,7 +82,7 @@ pub async fn run(options: &Options) -> Result<Report> {
         "before and after events, a data platform that takes {} ms",
         options.platform_ms
     );
-    let load = described(&options.effort, None, options.runs);
+    let load = described(&options.pairs.effort, None, options.pairs.runs);
     let mut report = Report::new(name, load, Some(&mut grounds)).await?;
     for (side, runs) in sides.iter().zip(runs) {
         report.side(&side.name, runs);
@@ -118,7 +113,7 @@ struct Steps<'a> {
 
 impl Steps<'_> {
     async fn orders(&self, side: &Side, orders: Orders, warm_up: bool) -> Result<Run> {
-        let effort = &self.options.effort;
+        let effort = &self.options.pairs.effort;
         let seconds = if warm_up {
             effort.warm_up_seconds
         } else {
@@ -157,7 +152,7 @@ impl Steps<'_> {
         let load = Load {
             addresses: side.addresses.clone(),
             connections: options.join_connections.max(1),
-            threads: options.effort.threads,
+            threads: options.pairs.effort.threads,
             pace: Pace::Counted {
                 requests: options.joiners,
             },

@@ -7,7 +7,7 @@ use testkit::Which;
 
 use super::contest::{compete, described};
 use super::orders::{Shape, work};
-use crate::options::{Drive, Effort, Ours};
+use crate::options::Pairs;
 use crate::report::Report;
 use crate::stage::{Grounds, Seed, Side, Stage, in_roles, seed};
 
@@ -16,29 +16,24 @@ const OTHER_ROLES: [&str; 4] = ["relay", "coupon-scheduler", "consumers", "janit
 #[derive(Args, Clone)]
 pub struct Options {
     #[command(flatten)]
-    pub ours: Ours,
-    #[command(flatten)]
-    effort: Effort,
+    pub pairs: Pairs,
     #[command(flatten)]
     shape: Shape,
-    /// Pairs of measured runs.
-    #[arg(long, default_value_t = 3)]
-    runs: usize,
 }
 
 pub async fn run(options: &Options) -> Result<Report> {
     let orders = options.shape.orders()?;
     let work = work(orders);
-    let mut grounds = Grounds::prepare(&options.ours, Which::ALL).await?;
+    let mut grounds = Grounds::prepare(&options.pairs.ours, Which::ALL).await?;
     let two = side(&mut grounds, "two APIs", 2, &work.seed).await?;
     let one = side(&mut grounds, "one API", 1, &work.seed).await?;
     let mut stage = Stage {
         sides: vec![two, one],
         grounds: Some(grounds),
     };
-    let drive = Drive::closed(&options.ours, &options.effort, options.runs);
+    let drive = options.pairs.drive();
     let (sides, checks) = compete(&work, &drive, &stage).await?;
-    let load = described(&options.effort, None, options.runs);
+    let load = described(&options.pairs.effort, None, options.pairs.runs);
     let name = format!("two API processes against one: {}", work.name);
     let mut report = Report::new(name, load, stage.grounds.as_mut()).await?;
     for (side, runs) in stage.sides.iter().zip(sides) {

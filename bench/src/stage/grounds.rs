@@ -15,6 +15,7 @@ use crate::processor::Meter;
 const GAUGES_MS: u64 = 1_000;
 const LOOK_MS: u64 = 50;
 const OPENING_WAIT_MS: u64 = 5_000;
+
 /// What `madang seed` fills a shop with.
 #[derive(Clone, Copy)]
 pub struct Seed {
