@@ -18,8 +18,10 @@ use super::super::writes::Writes;
 use super::super::{Dialect, Error, Transaction, within};
 use super::{SqlCoupons, holding, rows};
 
-/// Rows a statement, and values of an IN list.
-const CHUNK_MAX: usize = 128;
+/// Values of an IN list.
+const CHUNK_MAX: usize = 512;
+/// Numbers that are asked for as one span may have this many others among them, for each of them.
+const SPAN_PER_NUMBER_MAX: i64 = 2;
 
 #[async_trait]
 impl Issuing for SqlCoupons {
@@ -155,12 +157,10 @@ async fn load_numbers(
     snapshot: &mut Snapshot,
 ) -> Result<(), Error> {
     let numbers: Vec<i64> = numbers.into_iter().collect();
-    for chunk in numbers.chunks(CHUNK_MAX) {
-        let chunk = padded(chunk);
+    for (which, chunk) in asked_for(&numbers) {
         for table in ["user_coupons", "coupon_voids"] {
             let sql = format!(
-                "SELECT sequence, user_id FROM {table} WHERE coupon_id = ? AND epoch = ? AND sequence IN ({})",
-                list(chunk.len())
+                "SELECT sequence, user_id FROM {table} WHERE coupon_id = ? AND epoch = ? AND sequence {which}"
             );
             let mut values: Vec<Value> = vec![coupon.get().into(), epoch.into()];
             values.extend(chunk.iter().copied().map(Value::from));
@@ -179,6 +179,24 @@ async fn load_numbers(
         }
     }
     Ok(())
+}
+
+/// How these numbers, in order, are asked for, and with which values. Those of a batch nearly always follow each other: then
+/// it is one span, with a few that nobody asked for, in place of long lists.
+fn asked_for(numbers: &[i64]) -> Vec<(String, Vec<i64>)> {
+    let (Some(first), Some(last)) = (numbers.first(), numbers.last()) else {
+        return Vec::new();
+    };
+    let count = i64::try_from(numbers.len()).unwrap_or(i64::MAX);
+    let span = last.saturating_sub(*first);
+    if span < count.saturating_mul(SPAN_PER_NUMBER_MAX) {
+        return vec![("BETWEEN ? AND ?".to_owned(), vec![*first, *last])];
+    }
+    let lists = numbers.chunks(CHUNK_MAX).map(|chunk| {
+        let chunk = padded(chunk);
+        (format!("IN ({})", list(chunk.len())), chunk)
+    });
+    lists.collect()
 }
 
 struct Issue {
@@ -263,4 +281,29 @@ async fn count(
         return Err(Error::guard("coupons.issued"));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_that_follow_each_other_are_one_span_and_others_are_lists() {
+        assert_eq!(asked_for(&[]), []);
+        let span = |first, last| vec![("BETWEEN ? AND ?".to_owned(), vec![first, last])];
+        assert_eq!(asked_for(&[7]), span(7, 7));
+        assert_eq!(asked_for(&[7, 8, 10]), span(7, 10));
+        assert_eq!(
+            asked_for(&[1, 2, 900]),
+            [("IN (?, ?, ?, ?)".to_owned(), vec![1, 2, 900, 900])]
+        );
+        assert_eq!(asked_for(&[i64::MIN, i64::MAX]).len(), 1);
+        let far: Vec<i64> = (0..700).map(|n| n * 1_000).collect();
+        let lists = asked_for(&far);
+        let asked: Vec<i64> = lists
+            .iter()
+            .flat_map(|(_, values)| values.clone())
+            .collect();
+        assert!(far.iter().all(|n| asked.contains(n)) && lists.len() == 2);
+    }
 }
