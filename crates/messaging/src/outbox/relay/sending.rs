@@ -32,10 +32,17 @@ impl Shard {
     pub(super) async fn read(&mut self) -> Result<(), Error> {
         let limit = self.shared.settings.batch_max.max(1);
         let asked = Instant::now();
+        // In a backlog all that is known lies before the cursor, and nothing need be passed over.
+        let ahead = self
+            .known
+            .iter()
+            .filter(|id| Some(**id) > self.cursor)
+            .copied()
+            .collect();
         let page = self
             .shared
             .store
-            .head(self.shard, self.cursor, limit, &self.known)
+            .head(self.shard, self.cursor, limit, &ahead)
             .await?;
         self.at_end = page.end;
         self.poll_every = self.next_poll(!page.rows.is_empty());
