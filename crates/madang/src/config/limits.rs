@@ -8,6 +8,7 @@ pub fn all(config: &Config) -> Vec<(&'static str, i128)> {
     [
         process(config),
         messaging(config),
+        embedded_log(config),
         features(config),
         coupons(config),
     ]
@@ -63,7 +64,6 @@ fn messaging(config: &Config) -> Vec<(&'static str, i128)> {
     let kafka = &config.kafka;
     let consumers = &config.consumers;
     let outbox = &config.outbox;
-    let embedded = &config.events.embedded;
     vec![
         ("kafka.message_timeout_ms", kafka.message_timeout_ms.into()),
         ("kafka.request_timeout_ms", kafka.request_timeout_ms.into()),
@@ -101,6 +101,12 @@ fn messaging(config: &Config) -> Vec<(&'static str, i128)> {
         ("outbox.sweep_ms", outbox.sweep_ms.into()),
         ("outbox.held_max", outbox.held_max as i128),
         ("outbox.depth_ms", outbox.depth_ms.into()),
+    ]
+}
+
+fn embedded_log(config: &Config) -> Vec<(&'static str, i128)> {
+    let embedded = &config.events.embedded;
+    vec![
         (
             "events.embedded.publish_batch_max",
             embedded.publish_batch_max as i128,
@@ -114,6 +120,10 @@ fn messaging(config: &Config) -> Vec<(&'static str, i128)> {
             embedded.publish_queue_max as i128,
         ),
         ("events.embedded.poll_ms", embedded.poll_ms.into()),
+        (
+            "events.embedded.idle_poll_max_ms",
+            embedded.idle_poll_max_ms.into(),
+        ),
         (
             "events.embedded.fetch_bytes_max",
             embedded.fetch_bytes_max as i128,

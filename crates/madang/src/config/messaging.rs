@@ -38,6 +38,7 @@ pub struct EmbeddedLog {
     pub publish_batch_bytes: usize,
     pub publish_queue_max: usize,
     pub poll_ms: u64,
+    pub idle_poll_max_ms: u64,
     pub revoke_drain_ms: u64,
     pub fetch_bytes_max: usize,
     pub max_message_bytes: i64,

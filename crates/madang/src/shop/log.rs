@@ -65,6 +65,7 @@ fn embedded_settings(config: &Config) -> embedded::Settings {
         publish_batch_bytes: log.publish_batch_bytes,
         publish_queue_max: log.publish_queue_max,
         poll_ms: log.poll_ms,
+        idle_poll_max_ms: log.idle_poll_max_ms,
         revoke_drain_ms: log.revoke_drain_ms,
         fetch_bytes_max: log.fetch_bytes_max,
         max_message_bytes: log.max_message_bytes,

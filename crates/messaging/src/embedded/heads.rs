@@ -24,8 +24,8 @@ impl Heads {
         }
     }
 
-    /// Rings for every waiter if any head grew.
-    pub fn raise(&self, heads: impl IntoIterator<Item = (TopicPartition, i64)>) {
+    /// Rings for every waiter if any head grew, and says whether one did.
+    pub fn raise(&self, heads: impl IntoIterator<Item = (TopicPartition, i64)>) -> bool {
         let mut grew = false;
         {
             let mut next = self.next.lock();
@@ -38,6 +38,7 @@ impl Heads {
         if grew {
             self.bell.send_replace(());
         }
+        grew
     }
 
     /// Forgets a deleted topic, whose offsets start again if it is created anew.

@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::{mpsc, watch};
@@ -30,6 +31,10 @@ pub struct Member {
     /// The partition served last, so that the next one has its turn.
     last: Option<TopicPartition>,
     poll_at: Instant,
+    /// How long until the look after the next.
+    poll_every: Duration,
+    /// Partitions that the last look found.
+    partitions_seen: usize,
     failing: bool,
 }
 
@@ -64,6 +69,8 @@ impl Member {
             ready_deliveries: VecDeque::new(),
             last: None,
             poll_at: Instant::now(),
+            poll_every: Duration::ZERO,
+            partitions_seen: 0,
             failing: false,
         }
     }
@@ -103,7 +110,6 @@ impl Member {
     /// Looks for what other processes did: records, topics.
     async fn poll(&mut self) -> Result<(), Error> {
         let rows = schema::partitions(&self.shared.reader, &self.subscription.topics).await?;
-        self.poll_at = Instant::now() + self.shared.poll();
         let mut counts: HashMap<String, i32> = HashMap::new();
         for topic in &self.subscription.topics {
             counts.insert(topic.clone(), 0);
@@ -121,8 +127,12 @@ impl Member {
                 self.stop_unknown(&row.at);
             }
         }
+        let seen = std::mem::replace(&mut self.partitions_seen, rows.len());
         let heads = rows.into_iter().map(|row| (row.at, row.next));
-        self.shared.heads.raise(heads);
+        let grew = self.shared.heads.raise(heads);
+        let found = grew || seen != self.partitions_seen;
+        self.poll_every = self.shared.next_poll(self.poll_every, found);
+        self.poll_at = Instant::now() + self.poll_every;
         Ok(())
     }
 

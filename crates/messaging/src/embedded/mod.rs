@@ -51,6 +51,16 @@ impl Shared {
         Duration::from_millis(self.settings.poll_ms.max(1))
     }
 
+    /// The pause after one of `last` that ended with a look which found something or not.
+    fn next_poll(&self, last: Duration, found: bool) -> Duration {
+        let often = self.poll();
+        if found {
+            return often;
+        }
+        let seldom = Duration::from_millis(self.settings.idle_poll_max_ms);
+        (last * 2).clamp(often, seldom.max(often))
+    }
+
     async fn commit(
         &self,
         group: String,

@@ -7,8 +7,10 @@ pub struct Settings {
     pub publish_batch_bytes: usize,
     /// Publishes and commits waiting for the appender; further ones wait outside.
     pub publish_queue_max: usize,
-    /// How often members look for what other processes appended or created.
+    /// How often members look for what other processes appended or created; half as often after each look that finds
+    /// nothing, down to `idle_poll_max_ms`. What their own process appends they are told of at once.
     pub poll_ms: u64,
+    pub idle_poll_max_ms: u64,
     /// How long a member may keep a partition that is wanted elsewhere.
     pub revoke_drain_ms: u64,
     /// Bytes of one delivered batch, about: a single record may be larger.
@@ -26,6 +28,7 @@ impl Default for Settings {
             publish_batch_bytes: 16 * 1024 * 1024,
             publish_queue_max: 1_024,
             poll_ms: 200,
+            idle_poll_max_ms: 1_000,
             revoke_drain_ms: 5_000,
             fetch_bytes_max: 8 * 1024 * 1024,
             max_message_bytes: 1_048_588,
