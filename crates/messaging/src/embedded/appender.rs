@@ -129,20 +129,18 @@ async fn commit_together(
     }
     insert(&transaction, &plan.rows).await?;
     let appended = plan.appended();
+    let mut moves = Moves::default();
     for (id, next) in plan.nexts() {
-        let values = [Value::from(next), Value::from(id)];
-        execute(
-            &transaction,
-            "UPDATE log_partitions SET next = ? WHERE id = ?",
-            values,
-        )
-        .await?;
+        moves.partition(id, next);
     }
     for job in jobs {
         if let Job::Commit { group, offsets, .. } = job {
-            store_offsets(&transaction, group, offsets).await?;
+            for (at, next_offset) in offsets {
+                moves.group(group, at, *next_offset);
+            }
         }
     }
+    moves.send(&transaction).await?;
     let results = std::mem::take(&mut plan.results);
     drop(plan);
     transaction.commit().await.map_err(unavailable)?;
@@ -301,27 +299,49 @@ fn insert_sql(rows: usize) -> String {
     )
 }
 
-async fn store_offsets(
-    transaction: &DatabaseTransaction,
-    group: &str,
-    offsets: &[(TopicPartition, i64)],
-) -> Result<(), Error> {
-    for (at, next_offset) in offsets {
-        let values = [
-            Value::from(group),
-            Value::from(at.topic.clone()),
-            Value::from(at.partition),
-            Value::from(*next_offset),
-        ];
-        execute(
-            transaction,
+/// Next offsets of partitions and of groups: short statements, sent together. There are few different numbers of them, so
+/// they stay prepared.
+#[derive(Default)]
+struct Moves {
+    sql: String,
+    values: Vec<Value>,
+}
+
+impl Moves {
+    fn partition(&mut self, id: i64, next: i64) {
+        self.add(
+            "UPDATE log_partitions SET next = ? WHERE id = ?",
+            [next.into(), id.into()],
+        );
+    }
+
+    fn group(&mut self, group: &str, at: &TopicPartition, next_offset: i64) {
+        self.add(
             "INSERT INTO log_groups (name, topic, partition, next_offset) VALUES (?, ?, ?, ?)
              ON CONFLICT (name, topic, partition) DO UPDATE SET next_offset = excluded.next_offset",
-            values,
-        )
-        .await?;
+            [
+                group.into(),
+                at.topic.clone().into(),
+                at.partition.into(),
+                next_offset.into(),
+            ],
+        );
     }
-    Ok(())
+
+    fn add<const N: usize>(&mut self, sql: &str, values: [Value; N]) {
+        if !self.sql.is_empty() {
+            self.sql.push(';');
+        }
+        self.sql.push_str(sql);
+        self.values.extend(values);
+    }
+
+    async fn send(self, transaction: &DatabaseTransaction) -> Result<(), Error> {
+        match self.sql.is_empty() {
+            true => Ok(()),
+            false => execute(transaction, &self.sql, self.values).await,
+        }
+    }
 }
 
 async fn execute(

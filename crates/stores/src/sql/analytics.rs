@@ -8,14 +8,17 @@ use commerce::answer::StoreError;
 use commerce::ids::ProductId;
 use sea_orm::{ConnectionTrait, QueryResult};
 
-use super::dialect::{chunks, rows};
+use super::writes::{Sums, Writes};
 use super::{Database, Dialect, Error, Transaction, notes, within};
-
-/// Rows a statement.
-const CHUNK_MAX: usize = 256;
 
 /// In place of a product's id: all products together, each order counted once.
 const ALL: i64 = 0;
+
+const HOURLY: Sums<'static> = Sums {
+    table: "sales_hourly",
+    key: "product_id, hour_us",
+    columns: &["quantity", "amount", "orders"],
+};
 
 pub struct SqlSales {
     db: Database,
@@ -119,42 +122,15 @@ async fn apply(
         .collect();
     let sums = tally(new.iter().copied())
         .ok_or_else(|| Error::Other("the sales of a batch add up to more than 64 bits".into()))?;
-    // In order of row, so that two batches meet without a deadlock.
     let sums: Vec<(Slot, Amounts)> = sums.into_iter().collect();
-    let mut rest = sums.as_slice();
-    for size in chunks(sums.len(), CHUNK_MAX) {
-        let (piece, tail) = rest.split_at(size);
-        rest = tail;
-        add(tx, dialect, piece).await?;
-    }
+    let mut writes = Writes::new(dialect);
+    writes.add_up(&HOURLY, &sums, |((product, hour_us), sum), row| {
+        row.int(product.map_or(ALL, ProductId::get))
+            .int(*hour_us)
+            .int(sum.quantity)
+            .int(sum.amount)
+            .int(sum.orders);
+    });
+    writes.send(tx).await?;
     Ok(new.len())
-}
-
-async fn add(tx: &Transaction, dialect: Dialect, sums: &[(Slot, Amounts)]) -> Result<(), Error> {
-    let added = |column: &str| {
-        let incoming = dialect.incoming(column);
-        format!("{column} = sales_hourly.{column} + {incoming}")
-    };
-    let sql = format!(
-        "INSERT INTO sales_hourly (product_id, hour_us, quantity, amount, orders) VALUES {} {} {}, {}, {}",
-        rows(sums.len(), 5),
-        dialect.on_conflict("product_id, hour_us"),
-        added("quantity"),
-        added("amount"),
-        added("orders"),
-    );
-    let values = sums
-        .iter()
-        .flat_map(|((product, hour_us), sum)| {
-            [
-                product.map_or(ALL, ProductId::get).into(),
-                (*hour_us).into(),
-                sum.quantity.into(),
-                sum.amount.into(),
-                sum.orders.into(),
-            ]
-        })
-        .collect();
-    tx.execute_raw(dialect.statement(sql, values)).await?;
-    Ok(())
 }

@@ -18,7 +18,7 @@ pub mod receipts;
 mod transaction;
 pub mod wallet;
 pub mod wallet_seed;
-mod writes;
+pub(crate) mod writes;
 
 use std::time::Duration;
 

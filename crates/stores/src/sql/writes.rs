@@ -1,17 +1,16 @@
-//! Writes of one transaction, gathered and sent together: on MySQL and MariaDB as one text in one round trip, whatever their
-//! number; on SQLite, which has no round trips, one prepared statement after another. Each write says how many rows it changes,
-//! and is held to it. Stores of batches use it; what is written is their affair.
+//! Writes of one transaction, gathered and sent together, as one text whatever their number: one round trip on MySQL and
+//! MariaDB, and on SQLite one errand of the thread that writes, which would otherwise wait between two statements for whoever
+//! sends them. Each write says how many rows it changes, and is held to it. Stores of batches use it; what is written is
+//! their affair.
 
 mod literal;
 
 use sea_orm::{ConnectionTrait, Value};
 
-use super::dialect::chunks;
 use super::{Dialect, Error, Transaction};
 
-/// Rows of one INSERT, per engine: SQLite keeps its statements prepared, so few shapes are better than few statements.
+/// Rows of one INSERT.
 const INSERT_ROWS_MAX: usize = 512;
-const INSERT_ROWS_MAX_SQLITE: usize = 64;
 /// Rows of one keyed UPDATE: each row is searched for among the cases of all.
 const UPDATE_ROWS_MAX: usize = 32;
 /// A text is sent once it is this long; servers take 16 MiB and more.
@@ -19,18 +18,16 @@ const TEXT_BYTES: usize = 1 << 20;
 
 pub struct Writes {
     dialect: Dialect,
-    /// Texts of many statements, or single ones with their parameters; in order.
+    /// Texts of many statements, in order.
     parts: Vec<Part>,
     /// What could not be written; sending tells.
     error: Option<Error>,
 }
 
-#[derive(Default)]
 struct Part {
     sql: String,
-    values: Vec<Value>,
-    /// Rows that it must change (or find unchanged).
-    rows: usize,
+    /// Rows that it must change (or find unchanged); none where servers count them each in its own way.
+    rows: Option<usize>,
 }
 
 /// An UPDATE that sets a column to another value in each row, told apart by their key.
@@ -44,6 +41,14 @@ pub struct Keyed<'a> {
     pub guard: Option<(&'a str, i64)>,
 }
 
+/// Rows of sums: what comes is added to what is there, and makes the row where there is none.
+pub struct Sums<'a> {
+    pub table: &'a str,
+    /// The columns of its primary key.
+    pub key: &'a str,
+    pub columns: &'a [&'a str],
+}
+
 /// Takes the values of one row, in the order of its columns.
 pub struct Row<'w> {
     part: &'w mut Part,
@@ -53,42 +58,27 @@ pub struct Row<'w> {
 
 impl Row<'_> {
     pub fn int(&mut self, number: impl Into<Option<i64>>) -> &mut Self {
-        let number = number.into();
-        self.value(|sql| literal::int(number, sql), || number.into())
+        self.separate();
+        literal::int(number.into(), &mut self.part.sql);
+        self
     }
 
     pub fn text<'t>(&mut self, text: impl Into<Option<&'t str>>) -> &mut Self {
-        let text = text.into();
-        self.value(
-            |sql| literal::text(text, sql),
-            || text.map(str::to_owned).into(),
-        )
+        self.separate();
+        literal::text(self.dialect, text.into(), &mut self.part.sql);
+        self
     }
 
     pub fn bytes(&mut self, bytes: &[u8]) -> &mut Self {
-        self.value(|sql| literal::bytes(bytes, sql), || bytes.to_vec().into())
+        self.separate();
+        literal::bytes(self.dialect, bytes, &mut self.part.sql);
+        self
     }
 
     /// What the database works out itself, such as its clock.
     pub fn expression(&mut self, sql: &str) -> &mut Self {
         self.separate();
         self.part.sql.push_str(sql);
-        self
-    }
-
-    fn value(
-        &mut self,
-        literal: impl FnOnce(&mut String),
-        parameter: impl FnOnce() -> Value,
-    ) -> &mut Self {
-        self.separate();
-        match self.dialect {
-            Dialect::MySql => literal(&mut self.part.sql),
-            Dialect::Sqlite => {
-                self.part.sql.push('?');
-                self.part.values.push(parameter());
-            }
-        }
         self
     }
 
@@ -115,41 +105,69 @@ impl Writes {
     }
 
     /// One statement with `?` for each value and nowhere else.
-    pub fn push(&mut self, sql: &str, values: Vec<Value>, rows: usize) {
+    pub fn push(&mut self, sql: &str, values: &[Value], rows: usize) {
         let dialect = self.dialect;
-        let part = self.statement(rows);
-        let written = match dialect {
-            Dialect::MySql => literal::inline(sql, &values, &mut part.sql),
-            Dialect::Sqlite => {
-                part.sql.push_str(sql);
-                part.values = values;
-                Ok(())
-            }
-        };
-        if let Err(error) = written {
+        let part = self.statement(Some(rows));
+        if let Err(error) = literal::inline(dialect, sql, values, &mut part.sql) {
             self.error.get_or_insert(error);
         }
     }
 
     /// `head` up to VALUES; `row` gives the values of each item.
     pub fn insert<T>(&mut self, head: &str, items: &[T], row: impl Fn(&T, &mut Row<'_>)) {
+        for items in items.chunks(INSERT_ROWS_MAX) {
+            self.rows(Some(items.len()), head, items, &row);
+        }
+    }
+
+    /// Of each item `row` gives the key and then what is added to the columns. In order of key, so that two batches meet
+    /// without a deadlock.
+    pub fn add_up<T>(&mut self, sums: &Sums<'_>, items: &[T], row: impl Fn(&T, &mut Row<'_>)) {
+        let Sums {
+            table,
+            key,
+            columns,
+        } = sums;
         let dialect = self.dialect;
-        for items in self.pieces(items, INSERT_ROWS_MAX, INSERT_ROWS_MAX_SQLITE) {
-            let part = self.statement(items.len());
-            part.sql.push_str(head);
-            let mut before = " VALUES (";
-            for item in items {
-                part.sql.push_str(before);
-                before = ", (";
-                let mut values = Row {
-                    part: &mut *part,
-                    dialect,
-                    is_first: true,
-                };
-                row(item, &mut values);
-                part.sql.push(')');
+        let head = format!("INSERT INTO {table} ({key}, {})", columns.join(", "));
+        for items in items.chunks(INSERT_ROWS_MAX) {
+            let part = self.rows(None, &head, items, &row);
+            part.sql.push(' ');
+            part.sql.push_str(&dialect.on_conflict(key));
+            let mut before = " ";
+            for column in *columns {
+                let incoming = dialect.incoming(column);
+                let sum = [before, column, " = ", table, ".", column, " + ", &incoming];
+                part.sql.extend(sum);
+                before = ", ";
             }
         }
+    }
+
+    /// One INSERT of these items.
+    fn rows<T>(
+        &mut self,
+        held_to: Option<usize>,
+        head: &str,
+        items: &[T],
+        row: impl Fn(&T, &mut Row<'_>),
+    ) -> &mut Part {
+        let dialect = self.dialect;
+        let part = self.statement(held_to);
+        part.sql.push_str(head);
+        let mut before = " VALUES (";
+        for item in items {
+            part.sql.push_str(before);
+            before = ", (";
+            let mut values = Row {
+                part: &mut *part,
+                dialect,
+                is_first: true,
+            };
+            row(item, &mut values);
+            part.sql.push(')');
+        }
+        part
     }
 
     /// `values` by key, in order of key. Every row must be there.
@@ -157,43 +175,30 @@ impl Writes {
         let mut values: Vec<(i64, i64)> = values.into_iter().collect();
         values.sort_unstable();
         let dialect = self.dialect;
-        for values in self.pieces(&values, UPDATE_ROWS_MAX, UPDATE_ROWS_MAX) {
-            let part = self.statement(values.len());
+        for values in values.chunks(UPDATE_ROWS_MAX) {
+            let part = self.statement(Some(values.len()));
             keyed.write(part, dialect, values);
         }
     }
 
     /// Where the next statement is written.
-    fn statement(&mut self, rows: usize) -> &mut Part {
-        let goes_on = |last: &Part| self.dialect == Dialect::MySql && last.sql.len() < TEXT_BYTES;
+    fn statement(&mut self, rows: Option<usize>) -> &mut Part {
+        let goes_on =
+            |last: &Part| last.sql.len() < TEXT_BYTES && last.rows.is_some() == rows.is_some();
         if self.parts.last().is_some_and(goes_on) {
             if let Some(last) = self.parts.last_mut() {
                 last.sql.push(';');
             }
         } else {
-            self.parts.push(Part::default());
+            self.parts.push(Part {
+                sql: String::new(),
+                rows: rows.map(|_| 0),
+            });
         }
         let last = self.parts.len() - 1;
         let part = &mut self.parts[last];
-        part.rows += rows;
+        part.rows = part.rows.zip(rows).map(|(before, more)| before + more);
         part
-    }
-
-    fn pieces<'t, T>(&self, items: &'t [T], max: usize, max_sqlite: usize) -> Vec<&'t [T]> {
-        match self.dialect {
-            Dialect::MySql => items.chunks(max).collect(),
-            Dialect::Sqlite => {
-                let mut rest = items;
-                chunks(items.len(), max_sqlite)
-                    .into_iter()
-                    .map(|size| {
-                        let (now, later) = rest.split_at(size);
-                        rest = later;
-                        now
-                    })
-                    .collect()
-            }
-        }
     }
 
     /// # Errors
@@ -202,28 +207,23 @@ impl Writes {
         if let Some(error) = self.error {
             return Err(error);
         }
-        for Part { sql, values, rows } in self.parts {
-            let (done, what) = match self.dialect {
-                Dialect::MySql => (tx.execute_unprepared(&sql).await?, "a batch of writes"),
-                Dialect::Sqlite => {
-                    let statement = self.dialect.statement(sql.as_str(), values);
-                    (tx.execute_raw(statement).await?, sql.as_str())
-                }
-            };
+        for Part { sql, rows } in self.parts {
+            let done = tx.execute_unprepared(&sql).await?;
             // No statement can change more than it names, so the sum is right only where each is.
-            check(done.rows_affected(), rows as u64, what)?;
+            if let Some(rows) = rows {
+                check(done.rows_affected(), rows as u64)?;
+            }
         }
         Ok(())
     }
 }
 
-fn check(changed: u64, expected: u64, what: &str) -> Result<(), Error> {
+fn check(changed: u64, expected: u64) -> Result<(), Error> {
     if changed == expected {
         return Ok(());
     }
-    let what: String = what.chars().take(80).collect();
     Err(Error::guard(format!(
-        "{what}: {changed} rows of {expected}"
+        "a batch of writes: {changed} rows of {expected}"
     )))
 }
 
@@ -280,7 +280,7 @@ mod tests {
         guard: Some(("day", 9)),
     };
 
-    fn gathered(dialect: Dialect) -> Vec<Part> {
+    fn gathered(dialect: Dialect) -> Part {
         let mut writes = Writes::new(dialect);
         writes.insert(
             "INSERT INTO t (a, b, c, d)",
@@ -290,41 +290,60 @@ mod tests {
             },
         );
         writes.update(&TAKE, [(7, 1), (3, 2)]);
-        writes.push("DELETE FROM t WHERE a = ?", vec![5_i64.into()], 1);
-        writes.parts
+        writes.push("DELETE FROM t WHERE a = ?", &[5_i64.into()], 1);
+        assert_eq!(writes.parts.len(), 1);
+        writes.parts.remove(0)
     }
 
     #[test]
     fn one_text_of_all_statements() {
-        let parts = gathered(Dialect::MySql);
-        let [text] = parts.as_slice() else {
-            panic!("{} texts", parts.len());
-        };
+        let text = gathered(Dialect::MySql);
         assert_eq!(
             text.sql,
             "INSERT INTO t (a, b, c, d) VALUES (1, 'x', _binary '{}', NOW()), (2, _utf8mb4 X'69742773', _binary '{}', NOW());\
              UPDATE t FORCE INDEX (PRIMARY) SET n = n - CASE id WHEN 3 THEN 2 WHEN 7 THEN 1 END WHERE id IN (3, 7) AND day = 9;\
              DELETE FROM t WHERE a = 5"
         );
-        assert_eq!(text.rows, 5);
-        assert!(text.values.is_empty());
+        assert_eq!(text.rows, Some(5));
+        let text = gathered(Dialect::Sqlite);
+        assert_eq!(
+            text.sql,
+            "INSERT INTO t (a, b, c, d) VALUES (1, 'x', CAST('{}' AS BLOB), NOW()), (2, CAST(X'69742773' AS TEXT), CAST('{}' AS BLOB), NOW());\
+             UPDATE t SET n = n - CASE id WHEN 3 THEN 2 WHEN 7 THEN 1 END WHERE id IN (3, 7) AND day = 9;\
+             DELETE FROM t WHERE a = 5"
+        );
+        assert_eq!(text.rows, Some(5));
     }
 
     #[test]
-    fn prepared_statements_of_few_shapes() {
-        let parts = gathered(Dialect::Sqlite);
-        let texts: Vec<&str> = parts.iter().map(|part| part.sql.as_str()).collect();
-        assert_eq!(
-            texts,
-            [
-                "INSERT INTO t (a, b, c, d) VALUES (?, ?, ?, NOW()), (?, ?, ?, NOW())",
-                "UPDATE t SET n = n - CASE id WHEN ? THEN ? WHEN ? THEN ? END WHERE id IN (?, ?) AND day = ?",
-                "DELETE FROM t WHERE a = ?",
-            ]
-        );
-        let numbers: Vec<Value> = [3_i64, 2, 7, 1, 3, 7, 9].map(Value::from).to_vec();
-        assert_eq!(parts[1].values, numbers);
-        assert_eq!(parts.iter().map(|part| part.rows).sum::<usize>(), 5);
+    fn sums_are_added_to_what_is_there_and_held_to_no_count() {
+        let sums = Sums {
+            table: "t",
+            key: "id, day",
+            columns: &["n", "m"],
+        };
+        for (dialect, tail) in [
+            (
+                Dialect::MySql,
+                "ON DUPLICATE KEY UPDATE n = t.n + VALUES(n), m = t.m + VALUES(m)",
+            ),
+            (
+                Dialect::Sqlite,
+                "ON CONFLICT (id, day) DO UPDATE SET n = t.n + excluded.n, m = t.m + excluded.m",
+            ),
+        ] {
+            let mut writes = Writes::new(dialect);
+            writes.push("DELETE FROM t WHERE a = ?", &[5_i64.into()], 1);
+            writes.add_up(&sums, &[1, 2], |id, row| {
+                row.int(*id).text("d").int(3).int(-4);
+            });
+            let [held, sums] = writes.parts.as_slice() else {
+                panic!("{} texts", writes.parts.len());
+            };
+            assert_eq!((held.rows, sums.rows), (Some(1), None));
+            let head = "INSERT INTO t (id, day, n, m) VALUES (1, 'd', 3, -4), (2, 'd', 3, -4) ";
+            assert_eq!(sums.sql, format!("{head}{tail}"));
+        }
     }
 
     #[test]

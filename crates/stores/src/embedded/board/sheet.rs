@@ -11,13 +11,16 @@ use messaging::envelope::Identity;
 use sea_orm::ConnectionTrait;
 
 use super::text;
-use crate::sql::dialect::{chunks, rows};
+use crate::sql::writes::{Sums, Writes};
 use crate::sql::{Dialect, Error, Transaction, notes};
 
 /// The sheet of foreign events.
 pub const FOREIGN: i64 = -1;
-/// Rows a statement.
-const CHUNK_MAX: usize = 128;
+const SCORES: Sums<'static> = Sums {
+    table: "ranking_scores",
+    key: "day, sheet, product_id",
+    columns: &["quantity", "amount"],
+};
 /// Expired days removed at a time.
 const EXPIRED_MAX: i64 = 8;
 
@@ -109,31 +112,16 @@ impl Sheet {
             );
         }
         let sums: Vec<_> = sums.into_iter().collect();
-        let mut rest = sums.as_slice();
-        for size in chunks(sums.len(), CHUNK_MAX) {
-            let (piece, tail) = rest.split_at(size);
-            rest = tail;
-            let sql = format!(
-                "INSERT INTO ranking_scores (day, sheet, product_id, quantity, amount) VALUES {rows} {conflict} quantity = ranking_scores.quantity + {quantity}, amount = ranking_scores.amount + {amount}",
-                rows = rows(size, 5),
-                conflict = dialect.on_conflict("day, sheet, product_id"),
-                quantity = dialect.incoming("quantity"),
-                amount = dialect.incoming("amount"),
-            );
-            let values = piece
-                .iter()
-                .flat_map(|(product, (quantity, amount))| {
-                    [
-                        text(self.day),
-                        self.number.into(),
-                        product.get().into(),
-                        (*quantity).into(),
-                        (*amount).into(),
-                    ]
-                })
-                .collect();
-            tx.execute_raw(dialect.statement(sql, values)).await?;
-        }
+        let mut writes = Writes::new(dialect);
+        let day = self.day.to_string();
+        writes.add_up(&SCORES, &sums, |(product, (quantity, amount)), row| {
+            row.text(day.as_str())
+                .int(self.number)
+                .int(product.get())
+                .int(*quantity)
+                .int(*amount);
+        });
+        writes.send(tx).await?;
         // Only a cancel brings a sum back to 0.
         if counted.iter().any(|c| c.quantity < 0 || c.amount < 0) {
             self.execute(

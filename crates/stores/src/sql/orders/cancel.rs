@@ -91,7 +91,7 @@ async fn write(
     if let Some(coupon) = turn.order.user_coupon_id {
         let update = "UPDATE user_coupons SET status = 'AVAILABLE', order_id = NULL, used_us = NULL WHERE id = ? AND order_id = ? AND status = 'USED'";
         let values = vec![coupon.get().into(), turn.order.id.get().into()];
-        writes.push(update, values, 1);
+        writes.push(update, &values, 1);
     }
     let rows = outlet.rows(turn);
     outbox::write_rows(&mut writes, &rows)?;
@@ -113,7 +113,7 @@ fn mark(writes: &mut Writes, turn: &Turn, owes: i16) {
         turn.numbers.data_platform.into(),
         order.id.get().into(),
     ];
-    writes.push(update, values, 1);
+    writes.push(update, &values, 1);
     let mut numbers = BTreeMap::new();
     for (share, number) in order.shares().iter().zip(&turn.numbers.ranking) {
         let lines = &order.order_items;

@@ -124,6 +124,6 @@ fn use_coupons(writes: &mut Writes, turns: &[&Turn]) {
         writes.dialect().force_primary(),
     );
     for [coupon, order, at] in used {
-        writes.push(&sql, vec![order.into(), at.into(), coupon.into()], 1);
+        writes.push(&sql, &[order.into(), at.into(), coupon.into()], 1);
     }
 }

@@ -1,12 +1,17 @@
-//! Values in the text of a statement, as MySQL and MariaDB read them whatever their `sql_mode` and character set.
-//! `Writes` calls it; on SQLite values are parameters.
+//! Values in the text of a statement, as MySQL and MariaDB read them whatever their `sql_mode` and character set, and SQLite.
+//! `Writes` calls it.
 
 use sea_orm::Value;
 
-use crate::sql::Error;
+use crate::sql::{Dialect, Error};
 
 /// Writes the values in place of the question marks.
-pub(super) fn inline(sql: &str, values: &[Value], out: &mut String) -> Result<(), Error> {
+pub(super) fn inline(
+    dialect: Dialect,
+    sql: &str,
+    values: &[Value],
+    out: &mut String,
+) -> Result<(), Error> {
     let mut values = values.iter();
     let mut parts = sql.split('?');
     out.push_str(parts.next().unwrap_or_default());
@@ -14,7 +19,7 @@ pub(super) fn inline(sql: &str, values: &[Value], out: &mut String) -> Result<()
         let value = values
             .next()
             .ok_or_else(|| Error::Other(format!("too few values for {sql}")))?;
-        any(value, out)?;
+        any(dialect, value, out)?;
         out.push_str(part);
     }
     match values.next() {
@@ -23,13 +28,13 @@ pub(super) fn inline(sql: &str, values: &[Value], out: &mut String) -> Result<()
     }
 }
 
-fn any(value: &Value, out: &mut String) -> Result<(), Error> {
+fn any(dialect: Dialect, value: &Value, out: &mut String) -> Result<(), Error> {
     match value {
         Value::BigInt(number) => int(*number, out),
         Value::Int(number) => int(number.map(i64::from), out),
         Value::SmallInt(number) => int(number.map(i64::from), out),
-        Value::String(string) => text(string.as_deref(), out),
-        Value::Bytes(Some(value)) => bytes(value, out),
+        Value::String(string) => text(dialect, string.as_deref(), out),
+        Value::Bytes(Some(value)) => bytes(dialect, value, out),
         Value::Bytes(None) => out.push_str("NULL"),
         other => {
             return Err(Error::Other(format!(
@@ -48,29 +53,38 @@ pub(super) fn int(number: Option<i64>, out: &mut String) {
 }
 
 /// Quoted where no character has a meaning inside quotes in any mode; else its bytes in hexadecimal.
-pub(super) fn text(text: Option<&str>, out: &mut String) {
+pub(super) fn text(dialect: Dialect, text: Option<&str>, out: &mut String) {
     match text {
         None => out.push_str("NULL"),
-        Some(text) if is_plain(text) => quoted("'", text, out),
+        Some(text) if is_plain(text) => between("'", text, "'", out),
         Some(text) => {
-            out.push_str("_utf8mb4 ");
+            let (before, after) = match dialect {
+                Dialect::MySql => ("_utf8mb4 ", ""),
+                Dialect::Sqlite => ("CAST(", " AS TEXT)"),
+            };
+            out.push_str(before);
             hex(text.as_bytes(), out);
+            out.push_str(after);
         }
     }
 }
 
 /// Text among the bytes, such as JSON, is quoted: half as long as its digits.
-pub(super) fn bytes(bytes: &[u8], out: &mut String) {
+pub(super) fn bytes(dialect: Dialect, bytes: &[u8], out: &mut String) {
+    let (before, after) = match dialect {
+        Dialect::MySql => ("_binary '", "'"),
+        Dialect::Sqlite => ("CAST('", "' AS BLOB)"),
+    };
     match std::str::from_utf8(bytes) {
-        Ok(text) if text.is_ascii() && is_plain(text) => quoted("_binary '", text, out),
+        Ok(text) if text.is_ascii() && is_plain(text) => between(before, text, after, out),
         _ => hex(bytes, out),
     }
 }
 
-fn quoted(before: &str, text: &str, out: &mut String) {
-    out.push_str(before);
-    out.push_str(text);
-    out.push('\'');
+fn between(before: &str, text: &str, after: &str, out: &mut String) {
+    for piece in [before, text, after] {
+        out.push_str(piece);
+    }
 }
 
 fn is_plain(text: &str) -> bool {
@@ -97,9 +111,9 @@ fn hex(bytes: &[u8], out: &mut String) {
 mod tests {
     use super::*;
 
-    fn inlined(sql: &str, values: &[Value]) -> Result<String, Error> {
+    fn inlined(dialect: Dialect, sql: &str, values: &[Value]) -> Result<String, Error> {
         let mut out = String::new();
-        inline(sql, values, &mut out).map(|()| out)
+        inline(dialect, sql, values, &mut out).map(|()| out)
     }
 
     #[test]
@@ -113,13 +127,20 @@ mod tests {
             b"{\"a\":1}".to_vec().into(),
             b"it's".to_vec().into(),
         ];
+        let marks = "(?, ?, ?, ?, ?, ?, ?)";
         assert_eq!(
-            inlined("(?, ?, ?, ?, ?, ?, ?)", &values).unwrap(),
+            inlined(Dialect::MySql, marks, &values).unwrap(),
             "(7, -3, NULL, '말 \"? x', X'00FF', _binary '{\"a\":1}', X'69742773')"
         );
-        assert!(inlined("?, ?", &[1_i64.into()]).is_err());
-        assert!(inlined("?", &[1_i64.into(), 2_i64.into()]).is_err());
-        assert!(inlined("?", &[1.5_f64.into()]).is_err());
+        assert_eq!(
+            inlined(Dialect::Sqlite, marks, &values).unwrap(),
+            "(7, -3, NULL, '말 \"? x', X'00FF', CAST('{\"a\":1}' AS BLOB), X'69742773')"
+        );
+        for dialect in [Dialect::MySql, Dialect::Sqlite] {
+            assert!(inlined(dialect, "?, ?", &[1_i64.into()]).is_err());
+            assert!(inlined(dialect, "?", &[1_i64.into(), 2_i64.into()]).is_err());
+            assert!(inlined(dialect, "?", &[1.5_f64.into()]).is_err());
+        }
     }
 
     #[test]
@@ -132,15 +153,17 @@ mod tests {
             "\n",
             "';DROP TABLE orders;--",
         ] {
-            let mut out = String::new();
-            text(Some(given), &mut out);
-            let digits = out
-                .strip_prefix("_utf8mb4 X'")
-                .unwrap()
-                .strip_suffix('\'')
-                .unwrap();
-            assert!(digits.bytes().all(|b| b.is_ascii_hexdigit()), "{out}");
-            assert_eq!(digits.len(), given.len() * 2);
+            for (dialect, before, after) in [
+                (Dialect::MySql, "_utf8mb4 X'", "'"),
+                (Dialect::Sqlite, "CAST(X'", "' AS TEXT)"),
+            ] {
+                let mut out = String::new();
+                text(dialect, Some(given), &mut out);
+                let digits = out.strip_prefix(before).unwrap();
+                let digits = digits.strip_suffix(after).unwrap();
+                assert!(digits.bytes().all(|b| b.is_ascii_hexdigit()), "{out}");
+                assert_eq!(digits.len(), given.len() * 2);
+            }
         }
     }
 }
