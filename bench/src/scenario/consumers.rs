@@ -1,5 +1,6 @@
 //! Each consumer group drains a backlog alone: processes that take and relay orders and joins fill the topics, then a process
 //! with nothing but one consumer is started. Events a second from its first handled event to the last.
+//! A small backlog goes before: with it the day's board is built, which a shop that has lived for a while has already.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -19,6 +20,29 @@ use crate::stage::{Grounds, Seed, address, in_roles, scrape, seed};
 
 const GROUPS: [&str; 4] = ["ranking", "analytics", "data-platform", "coupon-issue"];
 const LOOK: Duration = Duration::from_millis(50);
+/// Of the backlog that goes before.
+const FIRST_MAX: u64 = 1_000;
+
+/// What lies on the topics for the groups.
+#[derive(Clone, Copy, Default)]
+struct Backlog {
+    orders: u64,
+    joins: u64,
+}
+
+impl Backlog {
+    fn of(self, group: &str) -> u64 {
+        match group {
+            "coupon-issue" => self.joins,
+            _ => self.orders,
+        }
+    }
+
+    fn add(&mut self, more: Backlog) {
+        self.orders += more.orders;
+        self.joins += more.joins;
+    }
+}
 
 #[derive(Args, Clone)]
 pub struct Options {
@@ -53,6 +77,14 @@ pub async fn run(options: &Options) -> Result<Report> {
     platform.delay_ms(options.platform_ms);
     let mut grounds = Grounds::prepare(&options.ours, Which::ALL).await?;
     let settings = grounds.settings().await?;
+    let measured = Backlog {
+        orders: options.orders,
+        joins: options.joins,
+    };
+    let first = Backlog {
+        orders: options.orders.min(FIRST_MAX),
+        joins: options.joins.min(FIRST_MAX),
+    };
     let settings = settings
         .env("MADANG_DATA_PLATFORM__URL", &platform.url)
         // All joins are on the topic before anybody consumes them.
@@ -61,37 +93,38 @@ pub async fn run(options: &Options) -> Result<Report> {
             (options.joins + 1_000).to_string(),
         );
     let orders = Orders::plain(20_000, 1_000);
-    let filled = Seed {
-        coupons: options.runs as u64,
+    let seeded = Seed {
+        coupons: options.runs as u64 + 1,
         quota: options.joins,
         ..orders.seed()
     };
-    seed(&settings, &filled).await?;
+    seed(&settings, &seeded).await?;
     let filling = in_roles(&settings, &["api", "relay", "coupon-scheduler"]);
     let shop = filling.start().await?;
     let mut drained: Vec<Vec<Drained>> = GROUPS.iter().map(|_| Vec::new()).collect();
     let most = Duration::from_secs(options.drain_max_seconds);
-    for number in 1..=options.runs as u64 {
-        fill(options, &shop, orders, number).await?;
+    let mut filled = Backlog::default();
+    for run in 0..=options.runs {
+        let backlog = if run == 0 { first } else { measured };
+        filled.add(backlog);
+        fill(options, &shop, orders, (run as u64 + 1, backlog, filled)).await?;
         for (of, group) in drained.iter_mut().zip(GROUPS) {
-            let count = match group {
-                "coupon-issue" => options.joins,
-                _ => options.orders,
-            };
             let role = settings
                 .clone()
                 .arg("--role")
                 .arg(format!("consumers={group}"));
             let labels = [("consumer", group), ("outcome", "done")];
             let what = ("madang_consumer_records_total", &labels[..]);
-            let (consumer, done) = drain(&grounds, &role, what, count, most).await?;
+            let (consumer, done) = drain(&grounds, &role, what, backlog.of(group), most).await?;
             grounds.caught_up(std::slice::from_ref(&consumer)).await?;
             stopped(consumer).await?;
-            of.push(done);
+            if run > 0 {
+                of.push(done);
+            }
         }
     }
     let delivered = platform.taken();
-    let expected = options.orders * options.runs as u64;
+    let expected = filled.orders;
     ensure!(
         delivered == expected,
         "the data platform took {delivered} events of {expected} orders"
@@ -129,25 +162,30 @@ async fn told(
     Ok(report)
 }
 
-/// Orders and joins, and everything of them on the topics.
-async fn fill(options: &Options, shop: &ShopProcess, orders: Orders, number: u64) -> Result<()> {
-    place(shop, orders, options.orders, options.connections).await?;
+/// Orders and joins of the campaign, until everything of them and of those before is on the topics.
+async fn fill(
+    options: &Options,
+    shop: &ShopProcess,
+    orders: Orders,
+    (campaign, backlog, filled): (u64, Backlog, Backlog),
+) -> Result<()> {
+    place(shop, orders, backlog.orders, options.connections).await?;
     let load = Load {
         addresses: vec![address(shop)?],
         connections: options.connections,
         threads: 1,
         pace: Pace::Counted {
-            requests: options.joins,
+            requests: backlog.joins,
         },
     };
     let tally = load
-        .run(1, &joins(number, Arc::new(AtomicU64::new(1))))
+        .run(1, &joins(campaign, Arc::new(AtomicU64::new(1))))
         .await?;
     let run = Run::of(&tally, &[JOIN], true);
     ensure!(
-        run.done == options.joins,
+        run.done == backlog.joins,
         "of {} joins {}",
-        options.joins,
+        backlog.joins,
         run.text()
     );
     let published = async {
@@ -155,9 +193,7 @@ async fn fill(options: &Options, shop: &ShopProcess, orders: Orders, number: u64
             let metrics = scrape(std::slice::from_ref(shop)).await?;
             let rows = metrics.sum("madang_outbox_published_total", &[("outcome", "published")]);
             let joined = metrics.sum("madang_coupon_published_total", &[]);
-            if rows >= (options.orders * number * 3) as f64
-                && joined >= (options.joins * number) as f64
-            {
+            if rows >= (filled.orders * 3) as f64 && joined >= filled.joins as f64 {
                 return Ok(());
             }
             tokio::time::sleep(LOOK).await;
