@@ -104,10 +104,10 @@ impl Writes {
         self.dialect
     }
 
-    /// One statement with `?` for each value and nowhere else.
-    pub fn push(&mut self, sql: &str, values: &[Value], rows: usize) {
+    /// One statement with `?` for each value and nowhere else. `rows`: what it must change; `None`: whatever it finds.
+    pub fn push(&mut self, sql: &str, values: &[Value], rows: impl Into<Option<usize>>) {
         let dialect = self.dialect;
-        let part = self.statement(Some(rows));
+        let part = self.statement(rows.into());
         if let Err(error) = literal::inline(dialect, sql, values, &mut part.sql) {
             self.error.get_or_insert(error);
         }
@@ -117,6 +117,21 @@ impl Writes {
     pub fn insert<T>(&mut self, head: &str, items: &[T], row: impl Fn(&T, &mut Row<'_>)) {
         for items in items.chunks(INSERT_ROWS_MAX) {
             self.rows(Some(items.len()), head, items, &row);
+        }
+    }
+
+    /// As `insert`, with what is done about rows that are there already: `upsert` ends each statement.
+    pub fn insert_or<T>(
+        &mut self,
+        head: &str,
+        upsert: &str,
+        items: &[T],
+        row: impl Fn(&T, &mut Row<'_>),
+    ) {
+        for items in items.chunks(INSERT_ROWS_MAX) {
+            let part = self.rows(None, head, items, &row);
+            part.sql.push(' ');
+            part.sql.push_str(upsert);
         }
     }
 
@@ -130,18 +145,13 @@ impl Writes {
         } = sums;
         let dialect = self.dialect;
         let head = format!("INSERT INTO {table} ({key}, {})", columns.join(", "));
-        for items in items.chunks(INSERT_ROWS_MAX) {
-            let part = self.rows(None, &head, items, &row);
-            part.sql.push(' ');
-            part.sql.push_str(&dialect.on_conflict(key));
-            let mut before = " ";
-            for column in *columns {
-                let incoming = dialect.incoming(column);
-                let sum = [before, column, " = ", table, ".", column, " + ", &incoming];
-                part.sql.extend(sum);
-                before = ", ";
-            }
-        }
+        let added = columns.iter().map(|column| {
+            let incoming = dialect.incoming(column);
+            format!("{column} = {table}.{column} + {incoming}")
+        });
+        let added: Vec<String> = added.collect();
+        let upsert = format!("{} {}", dialect.on_conflict(key), added.join(", "));
+        self.insert_or(&head, &upsert, items, row);
     }
 
     /// One INSERT of these items.

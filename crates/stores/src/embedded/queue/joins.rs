@@ -12,6 +12,7 @@ use commerce::together::{Carry, by_key};
 
 use super::rows::{self, Meta, NewEntry};
 use crate::joining::Join;
+use crate::sql::writes::Writes;
 use crate::sql::{self, Database, Transaction, within};
 
 pub struct Joins(pub Database);
@@ -66,15 +67,14 @@ async fn campaign(
         .iter()
         .map(|(i, join)| (*i, line.join(join.user, join.now_us)))
         .collect();
-    for user in &line.again {
-        let sql = "DELETE FROM coupon_queue_entries WHERE coupon_id = ? AND user_id = ?";
-        rows::run(tx, sql, vec![coupon.get().into(), user.get().into()]).await?;
-    }
-    rows::insert(tx, coupon, &line.new).await?;
+    let mut writes = Writes::new(rows::D);
+    rows::remove(&mut writes, coupon, line.again.iter().copied());
+    rows::insert(&mut writes, coupon, &line.new);
     if line.meta.last > line.before {
         let sql = "UPDATE coupon_queues SET last_sequence = ? WHERE coupon_id = ?";
-        rows::run(tx, sql, vec![line.meta.last.into(), coupon.get().into()]).await?;
+        writes.push(sql, &[line.meta.last.into(), coupon.get().into()], 1);
     }
+    writes.send(tx).await?;
     Ok(answers)
 }
 

@@ -8,7 +8,8 @@ use commerce::coupon::queue::{Entry, Settlement, Terms};
 use commerce::ids::{CouponId, UserId};
 use sea_orm::{ConnectionTrait, QueryResult, Value};
 
-use crate::sql::dialect::{chunks, list, padded, rows};
+use crate::sql::dialect::{list, padded};
+use crate::sql::writes::Writes;
 use crate::sql::{Dialect, Error};
 
 pub const WAITING: i64 = 0;
@@ -18,8 +19,9 @@ pub const SETTLED: i64 = 3;
 /// The state's word while recovery is at work.
 pub const RECOVERING: &str = "RECOVERING";
 
-const CHUNK_MAX: usize = 128;
-const D: Dialect = Dialect::Sqlite;
+/// Values of an IN list.
+pub const CHUNK_MAX: usize = 512;
+pub const D: Dialect = Dialect::Sqlite;
 
 /// A campaign's row.
 #[derive(Clone, Debug)]
@@ -161,32 +163,24 @@ pub struct NewEntry {
 }
 
 /// Writes rows that are not there.
-pub async fn insert(
-    connection: &impl ConnectionTrait,
-    coupon: CouponId,
-    entries: &[NewEntry],
-) -> Result<(), Error> {
-    let mut rest = entries;
-    for size in chunks(rest.len(), CHUNK_MAX) {
-        let (now, later) = rest.split_at(size);
-        rest = later;
-        let sql = format!(
-            "INSERT INTO coupon_queue_entries (coupon_id, user_id, sequence, joined_us, phase, due_us, result) VALUES {}",
-            rows(size, 7)
-        );
-        let values = now.iter().flat_map(|entry| -> [Value; 7] {
-            let phase = entry.settled.map_or(WAITING, |_| SETTLED);
-            [
-                coupon.get().into(),
-                entry.user.get().into(),
-                entry.sequence.into(),
-                entry.joined_us.into(),
-                phase.into(),
-                0_i64.into(),
-                entry.settled.map(Settlement::word).into(),
-            ]
-        });
-        run(connection, &sql, values.collect()).await?;
+pub fn insert(writes: &mut Writes, coupon: CouponId, entries: &[NewEntry]) {
+    let head = "INSERT INTO coupon_queue_entries (coupon_id, user_id, sequence, joined_us, phase, due_us, result)";
+    writes.insert(head, entries, |entry, row| {
+        let result = entry.settled.map(Settlement::word);
+        row.int(coupon.get())
+            .int(entry.user.get())
+            .int(entry.sequence)
+            .int(entry.joined_us)
+            .int(result.as_ref().map_or(WAITING, |_| SETTLED))
+            .int(0)
+            .text(result.as_deref());
+    });
+}
+
+/// Forgets the standing of these users.
+pub fn remove(writes: &mut Writes, coupon: CouponId, users: impl Iterator<Item = UserId>) {
+    let sql = "DELETE FROM coupon_queue_entries WHERE coupon_id = ? AND user_id = ?";
+    for user in users {
+        writes.push(sql, &[coupon.get().into(), user.get().into()], None);
     }
-    Ok(())
 }

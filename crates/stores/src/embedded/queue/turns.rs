@@ -6,8 +6,11 @@ use commerce::coupon::State;
 use commerce::coupon::model::Holder;
 use commerce::coupon::queue::{Ask, Lease, Leased, Settled, Settlement, Terms, Waiting};
 use commerce::ids::{CouponId, UserId};
+use sea_orm::Value;
 
 use super::rows::{self, LEASED, NewEntry, PUBLISHED, SETTLED, WAITING};
+use crate::sql::dialect::{list, padded};
+use crate::sql::writes::{Row, Writes};
 use crate::sql::{Database, Error, Transaction, within};
 
 pub async fn lease(db: &Database, ask: Ask<'_>) -> Result<Leased, Error> {
@@ -96,15 +99,19 @@ pub async fn acknowledge(db: &Database, lease: &Lease, users: &[UserId]) -> Resu
             if meta.is_none_or(|meta| meta.token != lease.token) {
                 return Ok(false);
             }
-            for user in users {
-                let sql = "UPDATE coupon_queue_entries SET phase = ?, due_us = 0 WHERE coupon_id = ? AND user_id = ? AND phase = ?";
-                let values = vec![
+            for chunk in users.chunks(rows::CHUNK_MAX) {
+                let chunk = padded(chunk);
+                let sql = format!(
+                    "UPDATE coupon_queue_entries SET phase = ?, due_us = 0 WHERE coupon_id = ? AND phase = ? AND user_id IN ({})",
+                    list(chunk.len())
+                );
+                let mut values: Vec<Value> = vec![
                     PUBLISHED.into(),
                     lease.coupon.get().into(),
-                    user.get().into(),
                     LEASED.into(),
                 ];
-                rows::run(tx, sql, values).await?;
+                values.extend(chunk.iter().map(|user| Value::from(user.get())));
+                rows::run(tx, &sql, values).await?;
             }
             Ok(true)
         })
@@ -119,17 +126,18 @@ pub async fn give_back(
 ) -> Result<(), Error> {
     within(db, "sql.queue-give-back", |tx, _| {
         Box::pin(async move {
+            let mut writes = Writes::new(rows::D);
             for (user, sequence) in numbers {
                 let sql = "UPDATE coupon_queue_entries SET phase = ?, due_us = 0 WHERE coupon_id = ? AND user_id = ? AND sequence = ? AND phase < 3";
-                let values = vec![
+                let values = [
                     WAITING.into(),
                     coupon.get().into(),
                     user.get().into(),
                     (*sequence).into(),
                 ];
-                rows::run(tx, sql, values).await?;
+                writes.push(sql, &values, None);
             }
-            Ok(())
+            writes.send(tx).await
         })
     })
     .await
@@ -141,30 +149,37 @@ pub async fn settle(db: &Database, coupon: CouponId, results: &[Settled]) -> Res
             if rows::meta(tx, coupon).await?.is_none() {
                 return Ok(());
             }
-            for settled in results {
-                let guard = match settled.settlement {
-                    Settlement::Issued(_) => "",
-                    _ => " WHERE coupon_queue_entries.sequence = ? AND (coupon_queue_entries.result IS NULL OR coupon_queue_entries.result NOT LIKE 'issued:%')",
-                };
-                let sql = format!(
-                    "INSERT INTO coupon_queue_entries (coupon_id, user_id, sequence, joined_us, phase, due_us, result) VALUES (?, ?, 0, 0, ?, 0, ?)
-                    ON CONFLICT (coupon_id, user_id) DO UPDATE SET phase = excluded.phase, due_us = 0, result = excluded.result{guard}"
+            let issued = |settled: &&Settled| matches!(settled.settlement, Settlement::Issued(_));
+            let (issued, refused): (Vec<&Settled>, Vec<&Settled>) = results.iter().partition(issued);
+            let mut writes = Writes::new(rows::D);
+            writes.insert_or(RESULTS, TELL, &issued, |settled, row| result(coupon, settled, row));
+            // An issue stays whatever comes after it, and a refusal is of one number.
+            for settled in refused {
+                let guarded = format!(
+                    "{TELL} WHERE coupon_queue_entries.sequence = {} AND (coupon_queue_entries.result IS NULL OR coupon_queue_entries.result NOT LIKE 'issued:%')",
+                    settled.sequence
                 );
-                let mut values = vec![
-                    coupon.get().into(),
-                    settled.user.get().into(),
-                    SETTLED.into(),
-                    settled.settlement.word().into(),
-                ];
-                if !guard.is_empty() {
-                    values.push(settled.sequence.into());
-                }
-                rows::run(tx, &sql, values).await?;
+                writes.insert_or(RESULTS, &guarded, &[settled], |settled, row| {
+                    result(coupon, settled, row);
+                });
             }
-            Ok(())
+            writes.send(tx).await
         })
     })
     .await
+}
+
+const RESULTS: &str = "INSERT INTO coupon_queue_entries (coupon_id, user_id, sequence, joined_us, phase, due_us, result)";
+const TELL: &str = "ON CONFLICT (coupon_id, user_id) DO UPDATE SET phase = excluded.phase, due_us = 0, result = excluded.result";
+
+fn result(coupon: CouponId, settled: &Settled, row: &mut Row<'_>) {
+    row.int(coupon.get())
+        .int(settled.user.get())
+        .int(0)
+        .int(0)
+        .int(SETTLED)
+        .int(0)
+        .text(settled.settlement.word().as_str());
 }
 
 /// The terms' epoch, from the holders and from whoever still waits.
@@ -210,14 +225,14 @@ async fn rebuild_in(tx: &Transaction, terms: &Terms, holders: &[Holder]) -> Resu
             settled: (!room).then_some(Settlement::SoldOut),
         });
     }
-    for holder in holders {
-        let sql = "DELETE FROM coupon_queue_entries WHERE coupon_id = ? AND user_id = ?";
-        rows::run(tx, sql, vec![coupon.into(), holder.user.get().into()]).await?;
-    }
+    let mut writes = Writes::new(rows::D);
+    let users = holders.iter().map(|holder| holder.user);
+    rows::remove(&mut writes, terms.coupon, users);
     // Refusals stay; what was issued and is not held any more was lost by the database, or never was.
     let sql = "DELETE FROM coupon_queue_entries WHERE coupon_id = ? AND (phase < 3 OR result LIKE 'issued:%')";
-    rows::run(tx, sql, vec![coupon.into()]).await?;
-    rows::insert(tx, terms.coupon, &entries).await?;
+    writes.push(sql, &[coupon.into()], None);
+    rows::insert(&mut writes, terms.coupon, &entries);
+    writes.send(tx).await?;
     let token = meta.map_or(0, |meta| meta.token) + 1;
     rows::put_meta(tx, terms, last, token).await
 }
