@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use clap::Args;
 use testkit::{ShopProcess, Which};
 
-use super::relay::{Drained, drain, place, processor, stopped};
+use super::relay::{Drained, TOO_FEW, drain, place, processor, stopped};
 use super::traffic::{JOIN, Orders, joins};
 use crate::load::{Load, Pace};
 use crate::options::Ours;
@@ -119,7 +119,7 @@ pub async fn run(options: &Options) -> Result<Report> {
             grounds.caught_up(std::slice::from_ref(&consumer)).await?;
             stopped(consumer).await?;
             if run > 0 {
-                of.push(done);
+                of.push(done.context(TOO_FEW)?);
             }
         }
     }

@@ -71,7 +71,7 @@ pub async fn run(options: &Options) -> Result<Report> {
         stopped(relay).await?;
         let left = grounds.number(&settings, select).await?;
         ensure!(left == Some(0), "{left:?} rows are left of {rows}");
-        drained.push(done);
+        drained.push(done.context(TOO_FEW)?);
     }
     // The consumers have had nobody until now; the audit wants every effect.
     let rest = settings.start().await?;
@@ -100,6 +100,9 @@ pub async fn run(options: &Options) -> Result<Report> {
     Ok(report)
 }
 
+/// Where `drain` has no rate.
+pub const TOO_FEW: &str = "half of the backlog was done at the first look: too few to tell a rate";
+
 pub async fn place(
     api: &ShopProcess,
     orders: Orders,
@@ -124,14 +127,14 @@ pub async fn place(
 }
 
 /// Starts a process and watches a counter of its own until it has done `count`; the rate is from the first look at which
-/// something was done to the last, so that starting it does not count.
+/// something was done to the last, so that starting it does not count. No rate where the first look found half of it done.
 pub async fn drain(
     grounds: &Grounds,
     role: &ShopSettings,
     (counter, labels): (&str, &[(&str, &str)]),
     count: u64,
     most: Duration,
-) -> Result<(ShopProcess, Drained)> {
+) -> Result<(ShopProcess, Option<Drained>)> {
     let begun = Instant::now();
     let mut shop = role.start_unready()?;
     // It answers its metrics before it begins its role.
@@ -151,20 +154,14 @@ pub async fn drain(
         if done >= count as f64 {
             let (at, already) = first.unwrap_or((begun, 0.0));
             let (seconds, rows) = (now.duration_since(at).as_secs_f64(), done - already);
-            ensure!(
-                rows >= count as f64 / 2.0,
-                "{already} of {count} were done at the first look: too few to tell a rate"
-            );
             let after = meter.read();
-            return Ok((
-                shop,
-                Drained {
-                    per_second: rows / seconds,
-                    seconds,
-                    first_after_s: at.duration_since(begun).as_secs_f64(),
-                    processor: meter.used(&before, &after, rows as u64, seconds),
-                },
-            ));
+            let drained = (rows >= count as f64 / 2.0).then(|| Drained {
+                per_second: rows / seconds,
+                seconds,
+                first_after_s: at.duration_since(begun).as_secs_f64(),
+                processor: meter.used(&before, &after, rows as u64, seconds),
+            });
+            return Ok((shop, drained));
         }
         ensure!(begun.elapsed() < most, "{done} of {count} after {most:?}");
         tokio::time::sleep(LOOK).await;
