@@ -1,6 +1,6 @@
-//! How long to wait before the next try: exponential, capped, with jitter.
+//! How long to wait before the next try (exponential, capped, with jitter), and before the next look.
 //! It only computes; who waits, and for how many tries, is the caller's affair.
-//! The consumer runtime and the outbox relay use it.
+//! The consumer runtime, the outbox relay and the embedded log use it.
 
 use std::time::Duration;
 
@@ -44,11 +44,34 @@ impl Backoff {
     }
 }
 
+/// The pause after a look for what others may have done: `often` where it found something, else twice the last pause, and
+/// `seldom` at most. Where whoever works in the same process says so at once, looks find nothing and nobody waits for them.
+#[must_use]
+pub fn next_look(last: Duration, found: bool, often: Duration, seldom: Duration) -> Duration {
+    if found {
+        return often;
+    }
+    (last * 2).clamp(often, seldom.max(often))
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn looks_become_rarer_while_they_find_nothing() {
+        let ms = Duration::from_millis;
+        let next = |last, found| next_look(ms(last), found, ms(100), ms(500));
+        let found_nothing = [(0, 100), (100, 200), (200, 400), (400, 500), (500, 500)];
+        for (last, then) in found_nothing {
+            assert_eq!(next(last, false), ms(then), "after {last} ms");
+            assert_eq!(next(last, true), ms(100), "after {last} ms");
+        }
+        // Not more often than `often`, whatever `seldom` says.
+        assert_eq!(next_look(ms(100), false, ms(100), ms(1)), ms(100));
+    }
 
     #[test]
     fn doubles_up_to_the_cap() {

@@ -21,6 +21,7 @@ use sea_orm::DatabaseConnection;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
+use crate::backoff::next_look;
 use crate::log::{
     Acknowledged, Error, EventLog, Membership, Subscription, TopicInfo, TopicSpec, Watermarks,
 };
@@ -53,12 +54,8 @@ impl Shared {
 
     /// The pause after one of `last` that ended with a look which found something or not.
     fn next_poll(&self, last: Duration, found: bool) -> Duration {
-        let often = self.poll();
-        if found {
-            return often;
-        }
         let seldom = Duration::from_millis(self.settings.idle_poll_max_ms);
-        (last * 2).clamp(often, seldom.max(often))
+        next_look(last, found, self.poll(), seldom)
     }
 
     async fn commit(

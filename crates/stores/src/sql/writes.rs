@@ -1,6 +1,6 @@
 //! Writes of one transaction, gathered and sent together, as one text whatever their number: one round trip on MySQL and
 //! MariaDB, and on SQLite one errand of the thread that writes, which would otherwise wait between two statements for whoever
-//! sends them. Each write says how many rows it changes, and is held to it. Stores of batches use it; what is written is
+//! sends them. A write that says how many rows it changes is held to it. Stores of batches use it; what is written is
 //! their affair.
 
 mod literal;
@@ -26,7 +26,8 @@ pub struct Writes {
 
 struct Part {
     sql: String,
-    /// Rows that it must change (or find unchanged); none where servers count them each in its own way.
+    /// Rows that it must change (or find unchanged). `None`: nobody knows how many there are, or each engine counts them in
+    /// its own way, as they do those of an upsert.
     rows: Option<usize>,
 }
 

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::mapping;
 use super::settling::Sent;
 use super::shard::Shard;
+use crate::backoff::next_look;
 use crate::outbox::{Error, Row};
 use crate::record::Outgoing;
 
@@ -61,15 +62,11 @@ impl Shard {
         Ok(())
     }
 
-    /// Where every row is handed over, looks find nothing, and nobody waits for them.
     fn next_poll(&self, found: bool) -> Duration {
         let settings = &self.shared.settings;
         let often = Duration::from_millis(settings.poll_ms.max(1));
-        if found {
-            return often;
-        }
         let seldom = Duration::from_millis(settings.idle_poll_max_ms);
-        (self.poll_every * 2).clamp(often, seldom.max(often))
+        next_look(self.poll_every, found, often, seldom)
     }
 
     /// After a batch of so many rows that began then; a full one is followed at once. The shards of a process keep the same
