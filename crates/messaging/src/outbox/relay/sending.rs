@@ -2,6 +2,7 @@
 //! Both ways pass over rows that are on their way, acknowledged, or held back. When to look is the shard's affair.
 //! Part of the shard.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,16 +35,13 @@ impl Shard {
         let limit = self.shared.settings.batch_max.max(1);
         let asked = Instant::now();
         // In a backlog all that is known lies before the cursor, and nothing need be passed over.
-        let ahead = self
-            .known
-            .iter()
-            .filter(|id| Some(**id) > self.cursor)
-            .copied()
-            .collect();
+        let nothing = HashSet::new();
+        let is_ahead = self.known.iter().any(|id| Some(*id) > self.cursor);
+        let except = if is_ahead { &self.known } else { &nothing };
         let page = self
             .shared
             .store
-            .head(self.shard, self.cursor, limit, &ahead)
+            .head(self.shard, self.cursor, limit, except)
             .await?;
         self.at_end = page.end;
         self.poll_every = self.next_poll(!page.rows.is_empty());

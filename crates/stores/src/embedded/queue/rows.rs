@@ -9,7 +9,7 @@ use commerce::ids::{CouponId, UserId};
 use sea_orm::{ConnectionTrait, QueryResult, Value};
 
 use crate::sql::dialect::{list, padded};
-use crate::sql::writes::Writes;
+use crate::sql::writes::{Row, Writes};
 use crate::sql::{Dialect, Error};
 
 pub const WAITING: i64 = 0;
@@ -164,17 +164,29 @@ pub struct NewEntry {
 
 /// Writes rows that are not there.
 pub fn insert(writes: &mut Writes, coupon: CouponId, entries: &[NewEntry]) {
-    let head = "INSERT INTO coupon_queue_entries (coupon_id, user_id, sequence, joined_us, phase, due_us, result)";
-    writes.insert(head, entries, |entry, row| {
-        let result = entry.settled.map(Settlement::word);
+    writes.insert(INSERT, entries, |entry, row| entry.write(coupon, row));
+}
+
+/// As `insert`; `upsert` is what is done about those that are.
+pub fn insert_or(writes: &mut Writes, coupon: CouponId, entries: &[NewEntry], upsert: &str) {
+    writes.insert_or(INSERT, upsert, entries, |entry, row| {
+        entry.write(coupon, row);
+    });
+}
+
+const INSERT: &str = "INSERT INTO coupon_queue_entries (coupon_id, user_id, sequence, joined_us, phase, due_us, result)";
+
+impl NewEntry {
+    fn write(&self, coupon: CouponId, row: &mut Row<'_>) {
+        let result = self.settled.map(Settlement::word);
         row.int(coupon.get())
-            .int(entry.user.get())
-            .int(entry.sequence)
-            .int(entry.joined_us)
+            .int(self.user.get())
+            .int(self.sequence)
+            .int(self.joined_us)
             .int(result.as_ref().map_or(WAITING, |_| SETTLED))
             .int(0)
             .text(result.as_deref());
-    });
+    }
 }
 
 /// Forgets the standing of these users.

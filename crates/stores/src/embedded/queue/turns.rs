@@ -8,9 +8,9 @@ use commerce::coupon::queue::{Ask, Lease, Leased, Settled, Settlement, Terms, Wa
 use commerce::ids::{CouponId, UserId};
 use sea_orm::Value;
 
-use super::rows::{self, LEASED, NewEntry, PUBLISHED, SETTLED, WAITING};
+use super::rows::{self, LEASED, NewEntry, PUBLISHED, WAITING};
 use crate::sql::dialect::{list, padded};
-use crate::sql::writes::{Row, Writes};
+use crate::sql::writes::Writes;
 use crate::sql::{Database, Error, Transaction, within};
 
 pub async fn lease(db: &Database, ask: Ask<'_>) -> Result<Leased, Error> {
@@ -152,16 +152,15 @@ pub async fn settle(db: &Database, coupon: CouponId, results: &[Settled]) -> Res
             let issued = |settled: &&Settled| matches!(settled.settlement, Settlement::Issued(_));
             let (issued, refused): (Vec<&Settled>, Vec<&Settled>) = results.iter().partition(issued);
             let mut writes = Writes::new(rows::D);
-            writes.insert_or(RESULTS, TELL, &issued, |settled, row| result(coupon, settled, row));
+            let issued: Vec<NewEntry> = issued.into_iter().map(told).collect();
+            rows::insert_or(&mut writes, coupon, &issued, TELL);
             // An issue stays whatever comes after it, and a refusal is of one number.
             for settled in refused {
                 let guarded = format!(
                     "{TELL} WHERE coupon_queue_entries.sequence = {} AND (coupon_queue_entries.result IS NULL OR coupon_queue_entries.result NOT LIKE 'issued:%')",
                     settled.sequence
                 );
-                writes.insert_or(RESULTS, &guarded, &[settled], |settled, row| {
-                    result(coupon, settled, row);
-                });
+                rows::insert_or(&mut writes, coupon, &[told(settled)], &guarded);
             }
             writes.send(tx).await
         })
@@ -169,17 +168,16 @@ pub async fn settle(db: &Database, coupon: CouponId, results: &[Settled]) -> Res
     .await
 }
 
-const RESULTS: &str = "INSERT INTO coupon_queue_entries (coupon_id, user_id, sequence, joined_us, phase, due_us, result)";
 const TELL: &str = "ON CONFLICT (coupon_id, user_id) DO UPDATE SET phase = excluded.phase, due_us = 0, result = excluded.result";
 
-fn result(coupon: CouponId, settled: &Settled, row: &mut Row<'_>) {
-    row.int(coupon.get())
-        .int(settled.user.get())
-        .int(0)
-        .int(0)
-        .int(SETTLED)
-        .int(0)
-        .text(settled.settlement.word().as_str());
+/// The row of somebody who has none: a result without a place.
+fn told(settled: &Settled) -> NewEntry {
+    NewEntry {
+        user: settled.user,
+        sequence: 0,
+        joined_us: 0,
+        settled: Some(settled.settlement),
+    }
 }
 
 /// The terms' epoch, from the holders and from whoever still waits.
