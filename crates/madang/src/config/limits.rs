@@ -42,6 +42,10 @@ fn process(config: &Config) -> Vec<(&'static str, i128)> {
         ("database.busy_timeout_ms", database.busy_timeout_ms.into()),
         ("database.cache_kib", database.cache_kib.into()),
         (
+            "database.shared_flush_max",
+            database.shared_flush_max as i128,
+        ),
+        (
             "redis.response_timeout_ms",
             redis.response_timeout_ms.into(),
         ),

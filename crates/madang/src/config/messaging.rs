@@ -37,6 +37,7 @@ pub struct EmbeddedLog {
     pub publish_batch_max: usize,
     pub publish_batch_bytes: usize,
     pub publish_queue_max: usize,
+    pub append_interval_ms: u64,
     pub poll_ms: u64,
     pub idle_poll_max_ms: u64,
     pub revoke_drain_ms: u64,

@@ -119,6 +119,7 @@ pub struct Database {
     pub attempts_max: u32,
     pub busy_timeout_ms: u64,
     pub cache_kib: u32,
+    pub shared_flush_max: usize,
 }
 
 #[derive(Clone, Debug, Deserialize)]

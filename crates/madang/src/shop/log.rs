@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use anyhow::Context as _;
 use messaging::embedded::{self, EmbeddedLog};
 use messaging::kafka::KafkaLog;
 use messaging::log::{self, EventLog};
@@ -32,7 +33,8 @@ pub fn open(config: &Config, database: &Database) -> anyhow::Result<Option<Log>>
     match config.publisher() {
         Publisher::Inline => Ok(None),
         Publisher::Embedded => {
-            let writer = database.writer().clone();
+            let writer = database.file_writer().cloned();
+            let writer = writer.context("the embedded log needs an SQLite database")?;
             let reader = database.reader().clone();
             let log = EmbeddedLog::new(writer, reader, embedded_settings(config));
             Ok(Some(Log::Embedded(log)))
@@ -64,6 +66,7 @@ fn embedded_settings(config: &Config) -> embedded::Settings {
         publish_batch_max: log.publish_batch_max,
         publish_batch_bytes: log.publish_batch_bytes,
         publish_queue_max: log.publish_queue_max,
+        append_interval_ms: log.append_interval_ms,
         poll_ms: log.poll_ms,
         idle_poll_max_ms: log.idle_poll_max_ms,
         revoke_drain_ms: log.revoke_drain_ms,

@@ -114,5 +114,6 @@ fn database_settings(config: &Config) -> stores::sql::Settings {
         attempts_max: database.attempts_max,
         busy_timeout_ms: database.busy_timeout_ms,
         cache_kib: database.cache_kib,
+        shared_flush_max: database.shared_flush_max,
     }
 }

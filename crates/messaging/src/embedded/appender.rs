@@ -1,11 +1,14 @@
-//! The one task that appends: whatever publishers and committers have queued meanwhile goes into one transaction and one fsync.
+//! The one task that appends: whatever publishers and committers have queued meanwhile goes into one transaction and one fsync. After
+//! one there is none for a while, so that under load those of many publishers are few.
 //! It decides nothing about groups; a refused record does not touch its neighbours.
 //! Ends when the log and its members are gone.
 
 use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
 
-use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, Value};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, QueryResult, Value};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, timeout_at};
 
 use crate::log::{Acknowledged, Error};
 use crate::partitioner::partition_of;
@@ -15,6 +18,7 @@ use super::headers;
 use super::heads::Heads;
 use super::schema::{self, places, record_id, statement, unavailable};
 use super::settings::Settings;
+use super::writer::{Flush, Writer};
 
 pub type Results = Vec<Result<Acknowledged, Error>>;
 
@@ -65,26 +69,60 @@ fn size(record: &Outgoing) -> usize {
 }
 
 pub async fn run(
-    writer: DatabaseConnection,
+    writer: Writer,
     settings: Settings,
     heads: std::sync::Arc<Heads>,
     mut jobs: mpsc::Receiver<Job>,
 ) {
+    let interval = Duration::from_millis(settings.append_interval_ms);
+    let mut next = Instant::now();
     while let Some(first) = jobs.recv().await {
-        let mut records = first.records();
-        let mut bytes = first.bytes();
-        let mut together = vec![first];
-        while records < settings.publish_batch_max && bytes < settings.publish_batch_bytes {
-            let Ok(job) = jobs.try_recv() else { break };
-            records += job.records();
-            bytes += job.bytes();
-            together.push(job);
+        let mut together = Together::of(first);
+        while !together.is_full(&settings) {
+            // What is there comes along without a wait.
+            match jobs.try_recv() {
+                Ok(job) => together.add(job),
+                Err(_) => match timeout_at(next, jobs.recv()).await {
+                    Ok(Some(job)) => together.add(job),
+                    Ok(None) | Err(_) => break,
+                },
+            }
         }
-        append(&writer, &settings, &heads, together).await;
+        next = Instant::now() + interval;
+        append(&writer, &settings, &heads, together.jobs).await;
     }
 }
 
-async fn append(writer: &DatabaseConnection, settings: &Settings, heads: &Heads, jobs: Vec<Job>) {
+/// What goes into one transaction.
+struct Together {
+    jobs: Vec<Job>,
+    records: usize,
+    bytes: usize,
+}
+
+impl Together {
+    fn of(first: Job) -> Self {
+        let mut together = Self {
+            jobs: Vec::new(),
+            records: 0,
+            bytes: 0,
+        };
+        together.add(first);
+        together
+    }
+
+    fn add(&mut self, job: Job) {
+        self.records += job.records();
+        self.bytes += job.bytes();
+        self.jobs.push(job);
+    }
+
+    fn is_full(&self, settings: &Settings) -> bool {
+        self.records >= settings.publish_batch_max || self.bytes >= settings.publish_batch_bytes
+    }
+}
+
+async fn append(writer: &Writer, settings: &Settings, heads: &Heads, jobs: Vec<Job>) {
     match commit_together(writer, settings, &jobs).await {
         Ok((outcomes, appended)) => {
             heads.raise(appended);
@@ -110,7 +148,7 @@ async fn append(writer: &DatabaseConnection, settings: &Settings, heads: &Heads,
 }
 
 async fn commit_together(
-    writer: &DatabaseConnection,
+    writer: &Writer,
     settings: &Settings,
     jobs: &[Job],
 ) -> Result<(Results, Vec<(TopicPartition, i64)>), Error> {
@@ -143,7 +181,7 @@ async fn commit_together(
     moves.send(&transaction).await?;
     let results = std::mem::take(&mut plan.results);
     drop(plan);
-    transaction.commit().await.map_err(unavailable)?;
+    schema::commit(transaction, Flush::Shared).await?;
     Ok((results, appended))
 }
 
@@ -179,7 +217,7 @@ impl<'a> Plan<'a> {
         topics: &[String],
     ) -> Result<(), Error> {
         let sql = format!(
-            "SELECT name, max_message_bytes FROM log_topics WHERE name IN ({})",
+            "SELECT t.name, t.max_message_bytes, p.id, p.next FROM log_topics t JOIN log_partitions p ON p.topic = t.name WHERE t.name IN ({}) ORDER BY p.topic, p.partition",
             places(topics.len())
         );
         let values = topics.iter().map(|topic| Value::from(topic.clone()));
@@ -187,16 +225,19 @@ impl<'a> Plan<'a> {
             .query_all_raw(statement(sql, values))
             .await
             .map_err(unavailable)?;
-        for row in rows {
-            let name: String = row.try_get_by_index(0).map_err(unavailable)?;
-            let topic = self.topics.entry(name).or_default();
-            topic.max_message_bytes = row.try_get_by_index(1).map_err(unavailable)?;
+        for row in &rows {
+            self.know(row).map_err(unavailable)?;
         }
-        for row in schema::partitions(transaction, topics).await? {
-            if let Some(topic) = self.topics.get_mut(&row.at.topic) {
-                topic.partitions.push((row.id, row.next, row.next));
-            }
-        }
+        Ok(())
+    }
+
+    fn know(&mut self, row: &QueryResult) -> Result<(), DbErr> {
+        let topic = self.topics.entry(row.try_get_by_index(0)?).or_default();
+        topic.max_message_bytes = row.try_get_by_index(1)?;
+        let next = row.try_get_by_index(3)?;
+        topic
+            .partitions
+            .push((row.try_get_by_index(2)?, next, next));
         Ok(())
     }
 
@@ -266,28 +307,22 @@ fn take_offset(
     Ok((record_id(*id, offset), Acknowledged { partition, offset }))
 }
 
-/// Rows of one INSERT at most; smaller rests go in powers of two, so that few statements are prepared.
-const INSERT_ROWS: usize = 256;
+/// Rows of one INSERT at most. Each number of them is a statement that stays prepared: an errand of the writing thread costs more
+/// than its memory.
+const INSERT_ROWS_MAX: usize = 128;
 
 async fn insert(transaction: &DatabaseTransaction, rows: &[(i64, &Outgoing)]) -> Result<(), Error> {
     let now_ms = jiff::Timestamp::now().as_millisecond();
-    let mut rest = rows;
-    let mut chunk = INSERT_ROWS;
-    while !rest.is_empty() {
-        while chunk > rest.len() {
-            chunk /= 2;
-        }
-        let (now, later) = rest.split_at(chunk);
-        let mut values = Vec::with_capacity(chunk * 5);
-        for (id, record) in now {
+    for rows in rows.chunks(INSERT_ROWS_MAX) {
+        let mut values = Vec::with_capacity(rows.len() * 5);
+        for (id, record) in rows {
             values.push(Value::from(*id));
             values.push(Value::from(record.timestamp_ms.unwrap_or(now_ms)));
             values.push(Value::Bytes(record.key.as_ref().map(|b| b.to_vec())));
             values.push(Value::Bytes(record.value.as_ref().map(|b| b.to_vec())));
             values.push(Value::Bytes(headers::encode(&record.headers)));
         }
-        execute(transaction, &insert_sql(chunk), values).await?;
-        rest = later;
+        execute(transaction, &insert_sql(rows.len()), values).await?;
     }
     Ok(())
 }

@@ -12,6 +12,7 @@ mod member;
 mod schema;
 mod settings;
 mod topics;
+mod writer;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,6 +32,7 @@ use self::appender::Job;
 use self::coordinator::Coordinator;
 use self::heads::Heads;
 pub use self::settings::Settings;
+pub use self::writer::{Failure, Flush, Turn, Writer};
 
 #[derive(Clone)]
 pub struct EmbeddedLog {
@@ -39,7 +41,7 @@ pub struct EmbeddedLog {
 
 /// What the log and its members have in common.
 struct Shared {
-    writer: DatabaseConnection,
+    writer: Writer,
     reader: DatabaseConnection,
     settings: Settings,
     heads: Arc<Heads>,
@@ -75,10 +77,10 @@ impl Shared {
 }
 
 impl EmbeddedLog {
-    /// `writer`: a pool of one connection that everything in the process which writes this file shares; `reader`: any others.
+    /// `writer`: the one that everything in the process which writes this file shares; `reader`: other connections.
     /// Must be called within a tokio runtime: it starts the task that appends.
     #[must_use]
-    pub fn new(writer: DatabaseConnection, reader: DatabaseConnection, settings: Settings) -> Self {
+    pub fn new(writer: Writer, reader: DatabaseConnection, settings: Settings) -> Self {
         let heads = Arc::new(Heads::new());
         let (jobs, queue) = mpsc::channel(settings.publish_queue_max.max(1));
         tokio::spawn(appender::run(

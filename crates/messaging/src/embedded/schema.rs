@@ -2,13 +2,12 @@
 //! A record's rowid is its partition's id and its offset in one number, so that a partition lies together, in order, with no index beside it.
 //! Used by every other module of the embedded log.
 
-use sea_orm::{
-    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, QueryResult,
-    SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait, Value,
-};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult, Statement, Value};
 
 use crate::log::Error;
 use crate::record::TopicPartition;
+
+use super::writer::{Failure, Flush, Turn, Writer};
 
 /// Offsets stay below 2^40; partition ids have the bits above and are never given twice.
 const OFFSET_BITS: u32 = 40;
@@ -32,7 +31,7 @@ const TABLES: [&str; 4] = [
 ];
 
 /// Creates what is missing.
-pub async fn create(writer: &DatabaseConnection) -> Result<(), Error> {
+pub async fn create(writer: &Writer) -> Result<(), Error> {
     let transaction = begin(writer).await?;
     for table in TABLES {
         transaction
@@ -40,18 +39,19 @@ pub async fn create(writer: &DatabaseConnection) -> Result<(), Error> {
             .await
             .map_err(unavailable)?;
     }
-    transaction.commit().await.map_err(unavailable)
+    commit(transaction, Flush::Now).await
 }
 
 /// A write transaction that holds the write lock from its first moment.
-pub async fn begin(writer: &DatabaseConnection) -> Result<DatabaseTransaction, Error> {
-    writer
-        .begin_with_options(TransactionOptions {
-            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
-            ..TransactionOptions::default()
-        })
-        .await
-        .map_err(unavailable)
+pub async fn begin(writer: &Writer) -> Result<Turn, Error> {
+    writer.begin().await.map_err(unavailable)
+}
+
+pub async fn commit(transaction: Turn, flush: Flush) -> Result<(), Error> {
+    transaction.commit(flush).await.map_err(|why| match why {
+        Failure::Refused(error) => unavailable(error),
+        other => Error::Unavailable(other.to_string()),
+    })
 }
 
 /// The rowid of a record.

@@ -7,6 +7,8 @@ pub struct Settings {
     pub publish_batch_bytes: usize,
     /// Publishes and commits waiting for the appender; further ones wait outside.
     pub publish_queue_max: usize,
+    /// Transactions of the appender begin at most this often while they are not full; the first after a pause at once. 0: no wait.
+    pub append_interval_ms: u64,
     /// How often members look for what other processes appended or created; half as often after each look that finds
     /// nothing, down to `idle_poll_max_ms`. What their own process appends they are told of at once.
     pub poll_ms: u64,
@@ -27,6 +29,7 @@ impl Default for Settings {
             publish_batch_max: 5_000,
             publish_batch_bytes: 16 * 1024 * 1024,
             publish_queue_max: 1_024,
+            append_interval_ms: 20,
             poll_ms: 200,
             idle_poll_max_ms: 1_000,
             revoke_drain_ms: 5_000,

@@ -6,6 +6,7 @@ use sea_orm::{ConnectionTrait, DatabaseConnection, QueryResult, Value};
 use crate::log::{Error, TopicInfo, TopicSpec};
 
 use super::schema::{self, PartitionRow, record_id, statement, unavailable};
+use super::writer::{Flush, Writer};
 
 pub async fn list(reader: &DatabaseConnection) -> Result<Vec<TopicInfo>, Error> {
     let sql = "SELECT name, partitions FROM log_topics ORDER BY name";
@@ -56,7 +57,7 @@ fn info(row: &QueryResult) -> Result<TopicInfo, Error> {
     })
 }
 
-pub async fn create(writer: &DatabaseConnection, topics: &[TopicSpec]) -> Result<(), Error> {
+pub async fn create(writer: &Writer, topics: &[TopicSpec]) -> Result<(), Error> {
     for topic in topics {
         check(topic)?;
     }
@@ -86,7 +87,7 @@ pub async fn create(writer: &DatabaseConnection, topics: &[TopicSpec]) -> Result
                 .map_err(unavailable)?;
         }
     }
-    transaction.commit().await.map_err(unavailable)
+    schema::commit(transaction, Flush::Now).await
 }
 
 /// Kafka's own rule for names, so that a topic can move there.
@@ -108,9 +109,9 @@ fn check(topic: &TopicSpec) -> Result<(), Error> {
     Ok(())
 }
 
-pub async fn delete(writer: &DatabaseConnection, name: &str) -> Result<(), Error> {
+pub async fn delete(writer: &Writer, name: &str) -> Result<(), Error> {
     let transaction = schema::begin(writer).await?;
-    let rows = schema::partitions(&transaction, &[name.to_owned()]).await?;
+    let rows = schema::partitions(&*transaction, &[name.to_owned()]).await?;
     for row in &rows {
         let values = [
             Value::from(record_id(row.id, 0)),
@@ -134,7 +135,7 @@ pub async fn delete(writer: &DatabaseConnection, name: &str) -> Result<(), Error
             .map_err(unavailable)?;
         topics = done.rows_affected();
     }
-    transaction.commit().await.map_err(unavailable)?;
+    schema::commit(transaction, Flush::Now).await?;
     match topics {
         0 => Err(Error::UnknownTopic(name.to_owned())),
         _ => Ok(()),
@@ -163,7 +164,7 @@ pub async fn committed(
 /// Removes from each partition's head what is older than its topic keeps; the number of records removed.
 /// Like Kafka, it does not ask whether a group has read them.
 pub async fn prune(
-    writer: &DatabaseConnection,
+    writer: &Writer,
     reader: &DatabaseConnection,
     now_ms: i64,
     batch_max: i64,
@@ -186,7 +187,7 @@ pub async fn prune(
 }
 
 async fn prune_partition(
-    writer: &DatabaseConnection,
+    writer: &Writer,
     reader: &DatabaseConnection,
     row: &PartitionRow,
     oldest_ms: i64,
@@ -224,7 +225,7 @@ async fn prune_partition(
             .execute_raw(statement(sql, values))
             .await
             .map_err(unavailable)?;
-        transaction.commit().await.map_err(unavailable)?;
+        schema::commit(transaction, Flush::Shared).await?;
         removed += done.rows_affected();
         from = to;
     }

@@ -6,14 +6,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use messaging::embedded::{self, EmbeddedLog};
+use messaging::embedded::{self, EmbeddedLog, Writer};
 use messaging::kafka::{self, KafkaLog};
 use messaging::log::{Delivery, EventLog, Membership, Reset, Subscription, TopicSpec};
 use messaging::record::{Outgoing, Record, TopicPartition};
-use sea_orm::sqlx::ConnectOptions as _;
 use sea_orm::sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
 };
+use sea_orm::sqlx::{ConnectOptions as _, Connection as _};
 use sea_orm::{DatabaseConnection, SqlxSqliteConnector};
 use testkit::eventually;
 
@@ -127,12 +127,16 @@ pub async fn open(file: &Path) -> EmbeddedLog {
 }
 
 pub async fn open_with(file: &Path, settings: embedded::Settings) -> EmbeddedLog {
-    let log = EmbeddedLog::new(pool(file, 1).await, pool(file, 4).await, settings);
+    let log = EmbeddedLog::new(
+        Writer::new(pool(file, 1).await, 4),
+        pool(file, 4).await,
+        settings,
+    );
     log.create_schema().await.expect("the log's tables");
     log
 }
 
-async fn pool(file: &Path, connections: u32) -> DatabaseConnection {
+pub async fn pool(file: &Path, connections: u32) -> DatabaseConnection {
     let options = SqliteConnectOptions::new()
         .filename(file)
         .create_if_missing(true)
@@ -143,6 +147,10 @@ async fn pool(file: &Path, connections: u32) -> DatabaseConnection {
         .disable_statement_logging();
     let pool = SqlitePoolOptions::new()
         .max_connections(connections)
+        .before_acquire(|connection, _| {
+            let is_clean = !connection.is_in_transaction();
+            Box::pin(async move { Ok(is_clean) })
+        })
         .connect_with(options)
         .await;
     SqlxSqliteConnector::from_sqlx_sqlite_pool(pool.expect("the file opens"))

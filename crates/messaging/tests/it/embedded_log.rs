@@ -35,6 +35,33 @@ async fn what_was_acknowledged_survives_closing() {
     assert_eq!(values(&seat.take(5).await), ["6", "7", "8", "9", "10"]);
 }
 
+#[tokio::test]
+async fn appends_come_together_for_an_interval_unless_they_are_full() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let settings = Settings {
+        append_interval_ms: u64::from(u32::MAX),
+        publish_batch_max: 3,
+        ..Settings::default()
+    };
+    let bed = Bed::of(open_with(&folder.path().join("log.db"), settings).await);
+    let topic = own("topic");
+    bed.log
+        .create_topics(&[spec(&topic, 1)])
+        .await
+        .expect("new");
+    // The first after a pause is not kept waiting.
+    assert_eq!(bed.publish(vec![at(&topic, 0, "0")]).await, [(0, 0)]);
+    let mut second = std::pin::pin!(bed.publish(vec![at(&topic, 0, "1")]));
+    for _ in 0..20 {
+        assert!(futures::poll!(&mut second).is_pending());
+        let marks = bed.log.watermarks(&topic).await.expect("marks");
+        assert_eq!(marks[0].high, 1);
+    }
+    let third = bed.publish(vec![at(&topic, 0, "2"), at(&topic, 0, "3")]);
+    let (second, third) = tokio::join!(second, third);
+    assert_eq!((second, third), (vec![(0, 1)], vec![(0, 2), (0, 3)]));
+}
+
 const CHILD: &str = "MESSAGING_TEST_APPEND_TO";
 
 /// Not a test by itself: the process that `kill_takes_nothing_acknowledged` kills.

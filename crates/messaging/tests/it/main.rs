@@ -6,3 +6,4 @@ mod consumer;
 mod contract;
 mod embedded_log;
 mod kafka_log;
+mod writer;

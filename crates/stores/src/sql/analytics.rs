@@ -9,7 +9,7 @@ use commerce::ids::ProductId;
 use sea_orm::{ConnectionTrait, QueryResult};
 
 use super::writes::{Sums, Writes};
-use super::{Database, Dialect, Error, Transaction, notes, within};
+use super::{Database, Dialect, Error, Transaction, follow_up, notes};
 
 /// In place of a product's id: all products together, each order counted once.
 const ALL: i64 = 0;
@@ -35,7 +35,7 @@ impl SqlSales {
 impl Store for SqlSales {
     async fn apply(&self, sales: &[Sale], now_us: i64) -> Result<usize, StoreError> {
         let dialect = self.db.dialect();
-        let new = within::<_, Error, _>(&self.db, "sql.analytics-apply", |tx, _| {
+        let new = follow_up::<_, Error, _>(&self.db, "sql.analytics-apply", |tx, _| {
             Box::pin(async move { apply(tx, dialect, sales, now_us).await })
         })
         .await?;

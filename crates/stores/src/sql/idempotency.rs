@@ -12,7 +12,7 @@ use sea_orm::ConnectionTrait;
 
 use super::dialect::{list, padded};
 use super::writes::Writes;
-use super::{AsSqlError, Borrows, Database, Dialect, Error, Transaction, within};
+use super::{AsSqlError, Borrows, Database, Dialect, Error, Transaction, follow_up, within};
 
 /// How often a command is taken up again after another process took its key in the same moment, or its commit got no answer.
 const ROUNDS_MAX: u32 = 4;
@@ -290,7 +290,7 @@ pub async fn prune_idempotency(
         return Ok(0);
     }
     let old = &padded(&old);
-    within(db, "sql.idempotency-prune", |tx, _| {
+    follow_up(db, "sql.idempotency-prune", |tx, _| {
         Box::pin(async move {
             let sql = format!(
                 "DELETE FROM idempotency WHERE scope IN ({})",

@@ -22,6 +22,7 @@ pub(crate) mod writes;
 
 use std::time::Duration;
 
+use messaging::embedded::Writer;
 use sea_orm::sqlx::mysql::{MySqlConnectOptions, MySqlPoolOptions};
 use sea_orm::sqlx::sqlite::{
     SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
@@ -31,7 +32,7 @@ use sea_orm::{DatabaseConnection, SqlxMySqlConnector, SqlxSqliteConnector, State
 
 pub use dialect::Dialect;
 pub use error::Error;
-pub use transaction::{AsSqlError, Borrows, Transaction, within};
+pub use transaction::{AsSqlError, Borrows, Transaction, follow_up, within};
 
 /// A connection that has lain idle for less is used without asking first whether the server is still there.
 const TRUSTED_IDLE: Duration = Duration::from_millis(500);
@@ -54,6 +55,8 @@ pub struct Settings {
     pub busy_timeout_ms: u64,
     /// SQLite: page cache a connection, in KiB.
     pub cache_kib: u32,
+    /// SQLite: transactions that may share a flush.
+    pub shared_flush_max: usize,
 }
 
 impl Default for Settings {
@@ -67,6 +70,7 @@ impl Default for Settings {
             attempts_max: 8,
             busy_timeout_ms: 10_000,
             cache_kib: 16_384,
+            shared_flush_max: 16,
         }
     }
 }
@@ -76,6 +80,8 @@ impl Default for Settings {
 pub struct Database {
     dialect: Dialect,
     writer: DatabaseConnection,
+    /// SQLite's one writer, who has `writer`.
+    file: Option<Writer>,
     reader: DatabaseConnection,
     attempts_max: u32,
 }
@@ -99,9 +105,12 @@ impl Database {
                 "database.url must begin with sqlite:// or mysql://".into(),
             ));
         };
+        let file = (dialect == Dialect::Sqlite)
+            .then(|| Writer::new(writer.clone(), settings.shared_flush_max));
         Ok(Self {
             dialect,
             writer,
+            file,
             reader,
             attempts_max: settings.attempts_max.max(1),
         })
@@ -112,7 +121,13 @@ impl Database {
         self.dialect
     }
 
-    /// For writes: SQLite's single writer (taken in turn by all writers of the process), or the writer pool.
+    /// SQLite: whom all that write the file in this process share.
+    #[must_use]
+    pub fn file_writer(&self) -> Option<&Writer> {
+        self.file.as_ref()
+    }
+
+    /// For single statements: SQLite's one writing connection, or the writer pool.
     #[must_use]
     pub fn writer(&self) -> &DatabaseConnection {
         &self.writer

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::dialect::{list, padded};
 use super::writes::Writes;
-use super::{AsSqlError, Database, Dialect, Error, Transaction, within};
+use super::{AsSqlError, Database, Dialect, Error, Transaction, follow_up};
 
 /// Ids a statement that names rows.
 const IDS_MAX: usize = 512;
@@ -308,7 +308,7 @@ impl Store for Outbox {
         lease_ms: u64,
     ) -> Result<Option<Lease>, OutboxError> {
         let d = self.db.dialect();
-        let taken: Result<_, Error> = within(&self.db, "sql.outbox-lease", |tx, _| {
+        let taken: Result<_, Error> = follow_up(&self.db, "sql.outbox-lease", |tx, _| {
             Box::pin(take(tx, d, shard, owner, lease_ms))
         })
         .await;
@@ -348,7 +348,7 @@ impl Store for Outbox {
             return Ok(());
         }
         let d = self.db.dialect();
-        let deleted = within(&self.db, "sql.outbox-delete", |tx, _| {
+        let deleted = follow_up(&self.db, "sql.outbox-delete", |tx, _| {
             Box::pin(delete_held(tx, d, lease, ids))
         })
         .await;

@@ -7,7 +7,7 @@ use commerce::answer::StoreError;
 use commerce::data_platform::{CONSUMER, Receipts};
 use messaging::envelope::Identity;
 
-use super::{Database, Error, notes, within};
+use super::{Database, Error, follow_up, notes};
 
 pub struct SqlReceipts {
     db: Database,
@@ -29,7 +29,7 @@ impl Receipts for SqlReceipts {
 
     async fn note(&self, identities: &[Identity], now_us: i64) -> Result<(), StoreError> {
         let dialect = self.db.dialect();
-        within::<_, Error, _>(&self.db, "sql.receipts-note", |tx, _| {
+        follow_up::<_, Error, _>(&self.db, "sql.receipts-note", |tx, _| {
             Box::pin(notes::mark(tx, dialect, CONSUMER, identities, now_us))
         })
         .await?;

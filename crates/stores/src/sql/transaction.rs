@@ -5,10 +5,11 @@ use std::marker::PhantomData;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
+use messaging::embedded::{Failure, Flush, Turn};
 use messaging::failpoint;
-use sea_orm::{DatabaseTransaction, SqliteTransactionMode, TransactionOptions, TransactionTrait};
+use sea_orm::{DatabaseTransaction, TransactionTrait};
 
-use super::{Database, Dialect, Error};
+use super::{Database, Error};
 
 pub type Transaction = DatabaseTransaction;
 
@@ -31,9 +32,34 @@ where
     F: for<'t> Fn(&'t Transaction, Borrows<'t, 'a>) -> BoxFuture<'t, Result<T, E>>,
     E: From<Error> + AsSqlError,
 {
+    repeatedly(db, name, Flush::Now, &work).await
+}
+
+/// As `within`, for follow-ups: on SQLite its COMMIT may be that of whoever waits for the file meanwhile.
+///
+/// # Errors
+/// As `within`.
+pub async fn follow_up<'a, T, E, F>(db: &Database, name: &'static str, work: F) -> Result<T, E>
+where
+    F: for<'t> Fn(&'t Transaction, Borrows<'t, 'a>) -> BoxFuture<'t, Result<T, E>>,
+    E: From<Error> + AsSqlError,
+{
+    repeatedly(db, name, Flush::Shared, &work).await
+}
+
+async fn repeatedly<'a, T, E, F>(
+    db: &Database,
+    name: &'static str,
+    flush: Flush,
+    work: &F,
+) -> Result<T, E>
+where
+    F: for<'t> Fn(&'t Transaction, Borrows<'t, 'a>) -> BoxFuture<'t, Result<T, E>>,
+    E: From<Error> + AsSqlError,
+{
     let mut attempt = 1;
     loop {
-        let error = match once(db, name, &work).await {
+        let error = match once(db, name, flush, work).await {
             Ok(value) => return Ok(value),
             Err(error) => error,
         };
@@ -49,13 +75,18 @@ where
     }
 }
 
-async fn once<'a, T, E, F>(db: &Database, name: &'static str, work: &F) -> Result<T, E>
+async fn once<'a, T, E, F>(
+    db: &Database,
+    name: &'static str,
+    flush: Flush,
+    work: &F,
+) -> Result<T, E>
 where
     F: for<'t> Fn(&'t Transaction, Borrows<'t, 'a>) -> BoxFuture<'t, Result<T, E>>,
     E: From<Error> + AsSqlError,
 {
-    let tx = begin(db).await?;
-    let worked = match work(&tx, PhantomData).await {
+    let open = begin(db).await?;
+    let worked = match work(open.transaction(), PhantomData).await {
         Ok(value) => match failpoint::before(name).await {
             Ok(()) => Ok(value),
             Err(injected) => Err(Error::Unavailable(injected.to_string()).into()),
@@ -64,38 +95,72 @@ where
     };
     match worked {
         Ok(value) => {
-            tx.commit().await.map_err(|e| commit_error(e.into()))?;
+            open.commit(flush).await?;
             let told = failpoint::after(name).await;
             told.map_err(|injected| Error::OutcomeUnknown(injected.to_string()))?;
             Ok(value)
         }
         Err(error) => {
-            // A lock timeout undoes only its statement. If ROLLBACK itself fails the connection is gone, and with it the transaction.
-            if let Err(rollback) = tx.rollback().await {
-                tracing::debug!(%rollback, "rollback failed");
-            }
+            open.rollback().await;
             Err(error)
         }
     }
 }
 
+/// A transaction that is at work: of the file's one writer, or of a connection of the writer's pool.
+enum Open {
+    File(Turn),
+    Pooled(Transaction),
+}
+
+impl Open {
+    fn transaction(&self) -> &Transaction {
+        match self {
+            Self::File(turn) => turn,
+            Self::Pooled(transaction) => transaction,
+        }
+    }
+
+    async fn commit(self, flush: Flush) -> Result<(), Error> {
+        match self {
+            Self::Pooled(transaction) => transaction
+                .commit()
+                .await
+                .map_err(|e| commit_error(e.into())),
+            Self::File(turn) => turn.commit(flush).await.map_err(|why| match why {
+                Failure::Refused(error) => commit_error(error.into()),
+                Failure::Spoilt => Error::Conflict(why.to_string()),
+                Failure::Unknown => Error::OutcomeUnknown(why.to_string()),
+            }),
+        }
+    }
+
+    /// A lock timeout undoes only its statement. If ROLLBACK itself fails the connection is gone, and with it the transaction.
+    async fn rollback(self) {
+        match self {
+            Self::File(turn) => turn.rollback().await,
+            Self::Pooled(transaction) => {
+                if let Err(rollback) = transaction.rollback().await {
+                    tracing::debug!(%rollback, "rollback failed");
+                }
+            }
+        }
+    }
+}
+
 /// A pooled connection that the server has closed says so only now. Nothing has been done yet, so another may be asked.
-async fn begin(db: &Database) -> Result<Transaction, Error> {
+async fn begin(db: &Database) -> Result<Open, Error> {
     match begin_once(db).await {
         Err(Error::Unavailable(_)) => begin_once(db).await,
         begun => begun,
     }
 }
 
-async fn begin_once(db: &Database) -> Result<Transaction, Error> {
-    let options = TransactionOptions {
-        sqlite_transaction_mode: match db.dialect() {
-            Dialect::Sqlite => Some(SqliteTransactionMode::Immediate),
-            Dialect::MySql => None,
-        },
-        ..TransactionOptions::default()
-    };
-    Ok(db.writer().begin_with_options(options).await?)
+async fn begin_once(db: &Database) -> Result<Open, Error> {
+    Ok(match &db.file {
+        Some(file) => Open::File(file.begin().await?),
+        None => Open::Pooled(db.writer.begin().await?),
+    })
 }
 
 /// A refusal by the server is a refusal; silence is not.

@@ -55,8 +55,12 @@ impl Shop {
     async fn open(backend: Backend, queue: Arc<dyn Queue>, inline: bool) -> Self {
         let topics = Backend::sqlite().await;
         let db = topics.connect().await;
-        let (writer, reader) = (db.writer().clone(), db.reader().clone());
-        let log = Arc::new(EmbeddedLog::new(writer, reader, Default::default()));
+        let (writer, reader) = (db.file_writer().cloned(), db.reader().clone());
+        let log = Arc::new(EmbeddedLog::new(
+            writer.expect("an SQLite file"),
+            reader,
+            Default::default(),
+        ));
         log.create_schema().await.unwrap();
         let topic = TopicSpec {
             name: TOPIC.into(),

@@ -59,7 +59,7 @@ async fn embedded_log() -> (Backend, Arc<EmbeddedLog>) {
     let home = Backend::sqlite().await;
     let file = home.connect().await;
     let log = EmbeddedLog::new(
-        file.writer().clone(),
+        file.file_writer().expect("an SQLite file").clone(),
         file.reader().clone(),
         embedded::Settings::default(),
     );

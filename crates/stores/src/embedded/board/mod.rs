@@ -16,7 +16,7 @@ use sea_orm::{ConnectionTrait, Value};
 
 use self::state::{Failed, State, port_error};
 use crate::sql::dialect::list;
-use crate::sql::{self, Database, Dialect, Transaction, within};
+use crate::sql::{self, Database, Dialect, Transaction, follow_up, within};
 
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -257,7 +257,7 @@ fn text(day: Date) -> Value {
 #[async_trait]
 impl Board for SqlBoard {
     async fn apply(&self, entries: &[Entry], at: Option<&Position>) -> Result<Applied, Error> {
-        within(&self.db, "sql.board-apply", |tx, _| {
+        follow_up(&self.db, "sql.board-apply", |tx, _| {
             Box::pin(async move { self.applied(tx, entries, at).await })
         })
         .await

@@ -16,7 +16,7 @@ use commerce::ids::{CouponId, UserId};
 use commerce::together::{self, Together};
 
 use crate::joining::{self, Join};
-use crate::sql::{self, Database, within};
+use crate::sql::{self, Database, follow_up, within};
 use joins::Joins;
 use rows::Meta;
 
@@ -62,7 +62,7 @@ impl EmbeddedQueue {
     /// Those of the database.
     pub async fn prune_once(&self, now_us: i64) -> Result<u64, Error> {
         let limit = i64::from(self.prune_batch_max);
-        let pruned = within(&self.db, "sql.queue-prune", |tx, _| {
+        let pruned = follow_up(&self.db, "sql.queue-prune", |tx, _| {
             Box::pin(async move {
                 let over = "SELECT coupon_id FROM coupon_queues WHERE keep_until_us < ?";
                 let sql = format!(

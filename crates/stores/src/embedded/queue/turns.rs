@@ -11,7 +11,7 @@ use sea_orm::Value;
 use super::rows::{self, LEASED, NewEntry, PUBLISHED, WAITING};
 use crate::sql::dialect::{list, padded};
 use crate::sql::writes::Writes;
-use crate::sql::{Database, Error, Transaction, within};
+use crate::sql::{Database, Error, Transaction, follow_up, within};
 
 pub async fn lease(db: &Database, ask: Ask<'_>) -> Result<Leased, Error> {
     // Most turns find nobody: the writer is not asked then.
@@ -20,7 +20,7 @@ pub async fn lease(db: &Database, ask: Ask<'_>) -> Result<Leased, Error> {
     if some.is_empty() {
         return Ok(Leased::Nothing);
     }
-    within(db, "sql.queue-lease", |tx, _| Box::pin(lease_in(tx, ask))).await
+    follow_up(db, "sql.queue-lease", |tx, _| Box::pin(lease_in(tx, ask))).await
 }
 
 async fn lease_in(tx: &Transaction, ask: Ask<'_>) -> Result<Leased, Error> {
@@ -93,7 +93,7 @@ async fn waiting(tx: &Transaction, coupon: CouponId, room: usize) -> Result<Vec<
 }
 
 pub async fn acknowledge(db: &Database, lease: &Lease, users: &[UserId]) -> Result<bool, Error> {
-    within(db, "sql.queue-acknowledge", |tx, _| {
+    follow_up(db, "sql.queue-acknowledge", |tx, _| {
         Box::pin(async move {
             let meta = rows::meta(tx, lease.coupon).await?;
             if meta.is_none_or(|meta| meta.token != lease.token) {
@@ -124,7 +124,7 @@ pub async fn give_back(
     coupon: CouponId,
     numbers: &[(UserId, i64)],
 ) -> Result<(), Error> {
-    within(db, "sql.queue-give-back", |tx, _| {
+    follow_up(db, "sql.queue-give-back", |tx, _| {
         Box::pin(async move {
             let mut writes = Writes::new(rows::D);
             for (user, sequence) in numbers {
@@ -144,7 +144,7 @@ pub async fn give_back(
 }
 
 pub async fn settle(db: &Database, coupon: CouponId, results: &[Settled]) -> Result<(), Error> {
-    within(db, "sql.queue-settle", |tx, _| {
+    follow_up(db, "sql.queue-settle", |tx, _| {
         Box::pin(async move {
             if rows::meta(tx, coupon).await?.is_none() {
                 return Ok(());

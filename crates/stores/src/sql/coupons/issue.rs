@@ -15,7 +15,7 @@ use sea_orm::{ConnectionTrait, Value};
 
 use super::super::dialect::{list, padded};
 use super::super::writes::Writes;
-use super::super::{Dialect, Error, Transaction, within};
+use super::super::{Dialect, Error, Transaction, follow_up, within};
 use super::{SqlCoupons, holding, rows};
 
 /// Values of an IN list.
@@ -32,7 +32,7 @@ impl Issuing for SqlCoupons {
         decide: Decide<'_>,
     ) -> Result<Vec<Decision>, StoreError> {
         let dialect = self.db.dialect();
-        let decided = within(&self.db, "sql.coupon-issue", |tx, _| {
+        let decided = follow_up(&self.db, "sql.coupon-issue", |tx, _| {
             Box::pin(async move {
                 let snapshot = load(tx, dialect, requests).await?;
                 let decisions = decide(&snapshot);
