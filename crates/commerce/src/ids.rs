@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use async_trait::async_trait;
 use serde::Serialize;
 use tokio::sync::Mutex;
+use tokio::task::JoinHandle;
 use utoipa::ToSchema;
 
 use crate::amount::EXACT_MAX;
@@ -128,11 +129,20 @@ pub trait Source: Send + Sync + 'static {
     async fn reserve(&self, series: Series, count: u32) -> Result<Range, String>;
 }
 
-/// Gives out numbers from blocks kept in memory; a block is fetched when one runs out.
+/// Gives out numbers from blocks kept in memory. The next block is fetched once half of one is used, so that who takes numbers
+/// waits for the database only where they go faster than that.
 pub struct Allocator {
     source: std::sync::Arc<dyn Source>,
     block: u32,
-    left: Mutex<HashMap<Series, Range>>,
+    left: Mutex<HashMap<Series, Left>>,
+}
+
+/// What is left of a series' block, and the next one where it has been asked for.
+#[derive(Default)]
+struct Left {
+    first: i64,
+    end: i64,
+    next: Option<JoinHandle<Result<Range, String>>>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -159,21 +169,37 @@ impl Allocator {
     /// `Exhausted` when a block was needed and the database could not give one.
     pub async fn take(&self, series: Series, count: usize) -> Result<Vec<i64>, Exhausted> {
         let mut blocks = self.left.lock().await;
-        let range = blocks.entry(series).or_insert(Range { first: 0, end: 0 });
+        let left = blocks.entry(series).or_default();
         let mut taken = Vec::with_capacity(count);
         while taken.len() < count {
-            if range.first == range.end {
+            if left.first == left.end {
                 let missing = u32::try_from(count - taken.len()).unwrap_or(u32::MAX);
-                *range = self
-                    .source
-                    .reserve(series, missing.max(self.block))
-                    .await
-                    .map_err(|cause| Exhausted { series, cause })?;
+                let range = self.next(series, left, missing).await;
+                let range = range.map_err(|cause| Exhausted { series, cause })?;
+                (left.first, left.end) = (range.first, range.end);
             }
-            taken.push(range.first);
-            range.first += 1;
+            taken.push(left.first);
+            left.first += 1;
+        }
+        if left.next.is_none() && left.end - left.first < i64::from(self.block) / 2 {
+            let (source, block) = (self.source.clone(), self.block);
+            let next = async move { source.reserve(series, block).await };
+            left.next = Some(tokio::spawn(next));
         }
         Ok(taken)
+    }
+
+    /// The block that was asked for ahead; where there is none, or it failed, one of at least `missing` numbers.
+    async fn next(&self, series: Series, left: &mut Left, missing: u32) -> Result<Range, String> {
+        if let Some(ahead) = &mut left.next {
+            // Kept until it has answered: whoever stops waiting here loses no block.
+            let fetched = ahead.await;
+            left.next = None;
+            if let Ok(Ok(range)) = fetched {
+                return Ok(range);
+            }
+        }
+        self.source.reserve(series, missing.max(self.block)).await
     }
 
     /// One number; see `take`.
@@ -182,5 +208,73 @@ impl Allocator {
     /// As `take`.
     pub async fn one(&self, series: Series) -> Result<i64, Exhausted> {
         Ok(self.take(series, 1).await?[0])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicI64, Ordering};
+
+    use tokio::sync::Semaphore;
+
+    use super::*;
+
+    /// Blocks from 1 on, one for each permit; the next so many that are asked for while it is `away` fail.
+    struct Blocks {
+        next: AtomicI64,
+        permits: Semaphore,
+        away: AtomicI64,
+    }
+
+    #[async_trait]
+    impl Source for Blocks {
+        async fn reserve(&self, _: Series, count: u32) -> Result<Range, String> {
+            self.permits.acquire().await.unwrap().forget();
+            if self.away.fetch_sub(1, Ordering::SeqCst) > 0 {
+                return Err("away".into());
+            }
+            let first = self.next.fetch_add(count.into(), Ordering::SeqCst);
+            let end = first + i64::from(count);
+            Ok(Range { first, end })
+        }
+    }
+
+    fn allocator(permits: usize) -> (Arc<Blocks>, Allocator) {
+        let blocks = Arc::new(Blocks {
+            next: AtomicI64::new(1),
+            permits: Semaphore::new(permits),
+            away: AtomicI64::new(0),
+        });
+        (blocks.clone(), Allocator::new(blocks, 10))
+    }
+
+    async fn take(numbers: &Allocator, count: usize) -> Vec<i64> {
+        numbers.take(Series::Order, count).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn the_next_block_is_fetched_ahead_and_waited_for_only_when_it_is_needed() {
+        let (blocks, numbers) = allocator(1);
+        assert_eq!(take(&numbers, 6).await, (1..=6).collect::<Vec<_>>());
+        // The second block is not to be had yet, and nobody needs it.
+        assert_eq!(take(&numbers, 4).await, (7..=10).collect::<Vec<_>>());
+        let (more, ()) = tokio::join!(take(&numbers, 2), async {
+            blocks.permits.add_permits(1);
+        });
+        assert_eq!(more, [11, 12]);
+        assert_eq!(blocks.next.load(Ordering::SeqCst), 21);
+    }
+
+    #[tokio::test]
+    async fn a_block_that_was_not_to_be_had_ahead_is_asked_for_again() {
+        let (blocks, numbers) = allocator(9);
+        assert_eq!(take(&numbers, 1).await, [1]);
+        blocks.away.store(1, Ordering::SeqCst);
+        take(&numbers, 9).await;
+        assert_eq!(take(&numbers, 15).await, (11..=25).collect::<Vec<_>>());
+        blocks.away.store(2, Ordering::SeqCst);
+        let error = numbers.take(Series::Order, 90).await.unwrap_err();
+        assert_eq!(error.cause, "away");
     }
 }

@@ -246,6 +246,9 @@ impl Settings {
                 self.prefetch_max_kib.to_string(),
             )
             .set("queued.min.messages", "10000")
+            // Once so much has been fetched ahead a partition is not looked at again for so long: with the client's own second a
+            // backlog that goes faster stands still until that is over.
+            .set("fetch.queue.backoff.ms", "20")
             .set("fetch.error.backoff.ms", "100");
         config
     }
