@@ -5,13 +5,15 @@
 use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use sea_orm::{
-    DatabaseConnection, DatabaseTransaction, DbErr, SqliteTransactionMode, TransactionOptions,
-    TransactionTrait,
+    ConnAcquireErr, DatabaseConnection, DatabaseTransaction, DbErr, SqliteTransactionMode,
+    TransactionOptions, TransactionTrait,
 };
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, OwnedMutexGuard, oneshot};
+use tokio::time::timeout;
 
 /// Cheap to clone; all clones take the same turns.
 #[derive(Clone, Debug)]
@@ -47,6 +49,7 @@ struct Line {
     open: Arc<Mutex<Option<Group>>>,
     waiting: AtomicUsize,
     shared_max: usize,
+    wait_max: Duration,
 }
 
 impl Line {
@@ -84,13 +87,14 @@ fn tell(members: Vec<oneshot::Sender<Result<(), Failure>>>, done: &Result<(), Fa
 }
 
 impl Writer {
-    /// `connection`: a pool of one. At most `shared_max` transactions share a flush.
+    /// `connection`: a pool of one. At most `shared_max` transactions share a flush; none waits longer for its turn than `wait_max`.
     #[must_use]
-    pub fn new(connection: DatabaseConnection, shared_max: usize) -> Self {
+    pub fn new(connection: DatabaseConnection, shared_max: usize, wait_max: Duration) -> Self {
         let line = Line {
             open: Arc::new(Mutex::new(None)),
             waiting: AtomicUsize::new(0),
             shared_max: shared_max.max(1),
+            wait_max,
         };
         Self {
             connection,
@@ -107,31 +111,35 @@ impl Writer {
     /// Waits for its turn. The transaction holds the file's write lock from its first moment.
     ///
     /// # Errors
-    /// What the database says to BEGIN.
+    /// What the database says to BEGIN; `DbErr::ConnectionAcquire` when the turn did not come in time.
     pub async fn begin(&self) -> Result<Turn, DbErr> {
-        let mut place = Place::new(&self.line);
-        let mut open = Arc::clone(&self.line.open).lock_owned().await;
-        place.taken();
-        let tx = match &*open {
+        let mut before = self.turn().await?;
+        let tx = match &*before.open {
             Some(group) => group.outer.begin().await,
             None => self.begin_alone().await,
         };
         match tx {
-            Ok(tx) => {
-                let before = Before {
-                    open,
-                    handed_on: false,
-                    line: Arc::clone(&self.line),
-                };
-                Ok(Turn { tx, before })
-            }
+            Ok(tx) => Ok(Turn { tx, before }),
             Err(error) => {
-                if let Some(group) = open.take() {
+                if let Some(group) = before.open.take() {
                     group.spoil().await;
                 }
                 Err(error)
             }
         }
+    }
+
+    async fn turn(&self) -> Result<Before, DbErr> {
+        let mut place = Place::new(&self.line);
+        let open = Arc::clone(&self.line.open).lock_owned();
+        let open = timeout(self.line.wait_max, open).await;
+        let open = open.map_err(|_| DbErr::ConnectionAcquire(ConnAcquireErr::Timeout))?;
+        place.taken();
+        Ok(Before {
+            open,
+            handed_on: false,
+            line: Arc::clone(&self.line),
+        })
     }
 
     async fn begin_alone(&self) -> Result<DatabaseTransaction, DbErr> {

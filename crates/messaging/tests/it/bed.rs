@@ -128,7 +128,7 @@ pub async fn open(file: &Path) -> EmbeddedLog {
 
 pub async fn open_with(file: &Path, settings: embedded::Settings) -> EmbeddedLog {
     let log = EmbeddedLog::new(
-        Writer::new(pool(file, 1).await, 4),
+        Writer::new(pool(file, 1).await, 4, DEADLINE),
         pool(file, 4).await,
         settings,
     );

@@ -1,9 +1,10 @@
 //! The embedded file's one writer: turns, and transactions that share a flush.
 
 use std::path::Path;
+use std::time::Duration;
 
 use messaging::embedded::{Failure, Flush, Turn, Writer};
-use sea_orm::{ConnectionTrait, DatabaseConnection};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr};
 use testkit::eventually;
 use tokio::task::JoinHandle;
 
@@ -17,9 +18,13 @@ struct Bed {
 
 impl Bed {
     async fn new(shared_max: usize) -> Self {
+        Self::with(shared_max, DEADLINE).await
+    }
+
+    async fn with(shared_max: usize, wait_max: Duration) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let file: &Path = &folder.path().join("shop.db");
-        let writer = Writer::new(pool(file, 1).await, shared_max);
+        let writer = Writer::new(pool(file, 1).await, shared_max, wait_max);
         let table = "CREATE TABLE notes (n INTEGER PRIMARY KEY)";
         let created = writer.connection().execute_unprepared(table).await;
         created.expect("the table");
@@ -167,6 +172,45 @@ async fn whoever_leaves_the_line_leaves_nothing_open() {
     }
     let stored = bed.stored().await;
     assert!(stored.ends_with(&(0..20).collect::<Vec<_>>()), "{stored:?}");
+}
+
+#[tokio::test]
+async fn whoever_goes_at_any_moment_leaves_those_before_it_stored_and_the_line_free() {
+    let bed = Bed::new(16).await;
+    for n in 0..60 {
+        let first = bed.noted(n).await;
+        let goes = bed.queue(1_000, Flush::Now);
+        all_in_line().await;
+        let first = tokio::spawn(first.commit(Flush::Shared));
+        // Anywhere from its wait for the turn to the end of its rollback.
+        for _ in 0..n {
+            tokio::task::yield_now().await;
+        }
+        goes.abort();
+        let _ = goes.await;
+        let told = tokio::time::timeout(DEADLINE, first).await;
+        match told.expect("told").expect("no panic") {
+            // It went while it committed for both.
+            Err(Failure::Unknown) => {}
+            told => told.expect("stored"),
+        }
+        let again = bed.writer.begin().await.expect("a turn");
+        let forget = "DELETE FROM notes WHERE n = 1000";
+        again.execute_unprepared(forget).await.expect("deleted");
+        again.commit(Flush::Now).await.expect("stored");
+    }
+}
+
+#[tokio::test]
+async fn a_turn_that_does_not_come_in_time_is_an_error_that_may_pass() {
+    let bed = Bed::with(16, Duration::from_millis(1)).await;
+    let first = bed.noted(1).await;
+    let late = bed.writer.begin().await;
+    let late = late.expect_err("nobody has two turns at once");
+    assert!(matches!(late, DbErr::ConnectionAcquire(_)), "{late}");
+    first.commit(Flush::Shared).await.expect("stored");
+    bed.noted(2).await.commit(Flush::Now).await.expect("stored");
+    assert_eq!(bed.stored().await, [1, 2]);
 }
 
 #[tokio::test]

@@ -106,7 +106,7 @@ impl Database {
             ));
         };
         let file = (dialect == Dialect::Sqlite)
-            .then(|| Writer::new(writer.clone(), settings.shared_flush_max));
+            .then(|| Writer::new(writer.clone(), settings.shared_flush_max, acquire));
         Ok(Self {
             dialect,
             writer,
