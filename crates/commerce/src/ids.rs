@@ -116,7 +116,7 @@ impl Series {
 }
 
 /// Numbers `first..end`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Range {
     pub first: i64,
     pub end: i64,
@@ -140,8 +140,7 @@ pub struct Allocator {
 /// What is left of a series' block, and the next one where it has been asked for.
 #[derive(Default)]
 struct Left {
-    first: i64,
-    end: i64,
+    now: Range,
     next: Option<JoinHandle<Result<Range, String>>>,
 }
 
@@ -172,16 +171,15 @@ impl Allocator {
         let left = blocks.entry(series).or_default();
         let mut taken = Vec::with_capacity(count);
         while taken.len() < count {
-            if left.first == left.end {
+            if left.now.first == left.now.end {
                 let missing = u32::try_from(count - taken.len()).unwrap_or(u32::MAX);
                 let range = self.next(series, left, missing).await;
-                let range = range.map_err(|cause| Exhausted { series, cause })?;
-                (left.first, left.end) = (range.first, range.end);
+                left.now = range.map_err(|cause| Exhausted { series, cause })?;
             }
-            taken.push(left.first);
-            left.first += 1;
+            taken.push(left.now.first);
+            left.now.first += 1;
         }
-        if left.next.is_none() && left.end - left.first < i64::from(self.block) / 2 {
+        if left.next.is_none() && left.now.end - left.now.first < i64::from(self.block) / 2 {
             let (source, block) = (self.source.clone(), self.block);
             let next = async move { source.reserve(series, block).await };
             left.next = Some(tokio::spawn(next));

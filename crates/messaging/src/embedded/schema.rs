@@ -7,7 +7,7 @@ use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult, Statement, Value};
 use crate::log::Error;
 use crate::record::TopicPartition;
 
-use super::writer::{Failure, Flush, Turn, Writer};
+use super::writer::{Flush, Turn, Writer};
 
 /// Offsets stay below 2^40; partition ids have the bits above and are never given twice.
 const OFFSET_BITS: u32 = 40;
@@ -48,10 +48,8 @@ pub async fn begin(writer: &Writer) -> Result<Turn, Error> {
 }
 
 pub async fn commit(transaction: Turn, flush: Flush) -> Result<(), Error> {
-    transaction.commit(flush).await.map_err(|why| match why {
-        Failure::Refused(error) => unavailable(error),
-        other => Error::Unavailable(other.to_string()),
-    })
+    let done = transaction.commit(flush).await;
+    done.map_err(|why| Error::Unavailable(why.to_string()))
 }
 
 /// The rowid of a record.

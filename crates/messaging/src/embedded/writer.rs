@@ -1,6 +1,7 @@
 //! The file's one writer: its transactions take turns, and several of them may share a flush. One that nobody waits for hands the open
 //! transaction on to the next in line instead of committing, as a savepoint on which that one builds; all of them end
-//! with the COMMIT of the last, and none is told that it is done before. Everything that writes the file in this process goes through it.
+//! with the COMMIT of the last, and none is told that it is done before. All transactions that write the file in this process go through it;
+//! single statements wait for its connection.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -121,9 +122,7 @@ impl Writer {
         match tx {
             Ok(tx) => Ok(Turn { tx, before }),
             Err(error) => {
-                if let Some(group) = before.open.take() {
-                    group.spoil().await;
-                }
+                before.spoil().await;
                 Err(error)
             }
         }
@@ -235,23 +234,13 @@ impl Turn {
         done.await.unwrap_or(Err(Failure::Unknown))
     }
 
-    /// Undoes it. Those before it are not touched, and committed now if nobody is in line.
+    /// Undoes it. Those before it are committed without it.
     pub async fn rollback(self) {
         let Self { tx, mut before } = self;
-        let undone = tx.rollback().await;
-        if let Err(error) = &undone {
+        if let Err(error) = tx.rollback().await {
             tracing::debug!(%error, "rollback failed");
-        }
-        let Some(group) = before.open.take() else {
-            return;
-        };
-        if undone.is_err() {
             // The engine has undone more than this one already, as it does on a full disk.
-            group.spoil().await;
-        } else if before.line.is_awaited() {
-            before.hand_on(group);
-        } else {
-            let _ = group.commit().await;
+            before.spoil().await;
         }
     }
 }
@@ -264,7 +253,7 @@ impl Deref for Turn {
     }
 }
 
-/// The turn itself, and those that had it before and share the flush, if any.
+/// The turn itself, and those that had it before and share the flush, if any. Dropped, it commits them.
 #[derive(Debug)]
 struct Before {
     open: OwnedMutexGuard<Option<Group>>,
@@ -273,6 +262,12 @@ struct Before {
 }
 
 impl Before {
+    async fn spoil(&mut self) {
+        if let Some(group) = self.open.take() {
+            group.spoil().await;
+        }
+    }
+
     /// To the next in line.
     fn hand_on(mut self, group: Group) {
         self.open.replace(group);

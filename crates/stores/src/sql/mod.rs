@@ -79,11 +79,16 @@ impl Default for Settings {
 #[derive(Clone, Debug)]
 pub struct Database {
     dialect: Dialect,
-    writer: DatabaseConnection,
-    /// SQLite's one writer, who has `writer`.
-    file: Option<Writer>,
+    writer: Writing,
     reader: DatabaseConnection,
     attempts_max: u32,
+}
+
+/// Who writes: all of the process in turn to SQLite's file, or each on a connection of its own.
+#[derive(Clone, Debug)]
+enum Writing {
+    File(Writer),
+    Pool(DatabaseConnection),
 }
 
 impl Database {
@@ -96,21 +101,19 @@ impl Database {
         let acquire = Duration::from_millis(settings.acquire_timeout_ms);
         let (dialect, writer, reader) = if settings.url.starts_with("sqlite:") {
             let (writer, reader) = open_sqlite(settings, acquire).await?;
-            (Dialect::Sqlite, writer, reader)
+            let writer = Writer::new(writer, settings.shared_flush_max, acquire);
+            (Dialect::Sqlite, Writing::File(writer), reader)
         } else if settings.url.starts_with("mysql:") || settings.url.starts_with("mariadb:") {
             let (writer, reader) = open_mysql(settings, acquire)?;
-            (Dialect::MySql, writer, reader)
+            (Dialect::MySql, Writing::Pool(writer), reader)
         } else {
             return Err(Error::Setting(
                 "database.url must begin with sqlite:// or mysql://".into(),
             ));
         };
-        let file = (dialect == Dialect::Sqlite)
-            .then(|| Writer::new(writer.clone(), settings.shared_flush_max, acquire));
         Ok(Self {
             dialect,
             writer,
-            file,
             reader,
             attempts_max: settings.attempts_max.max(1),
         })
@@ -124,13 +127,19 @@ impl Database {
     /// SQLite: whom all that write the file in this process share.
     #[must_use]
     pub fn file_writer(&self) -> Option<&Writer> {
-        self.file.as_ref()
+        match &self.writer {
+            Writing::File(writer) => Some(writer),
+            Writing::Pool(_) => None,
+        }
     }
 
     /// For single statements: SQLite's one writing connection, or the writer pool.
     #[must_use]
     pub fn writer(&self) -> &DatabaseConnection {
-        &self.writer
+        match &self.writer {
+            Writing::File(writer) => writer.connection(),
+            Writing::Pool(pool) => pool,
+        }
     }
 
     /// For reads that need no transaction.
@@ -149,7 +158,7 @@ impl Database {
     /// # Errors
     /// `Error::Unavailable` when the database cannot be reached.
     pub async fn migrate(&self) -> Result<(), Error> {
-        crate::migrations::up(self.dialect, &self.writer, &self.reader).await
+        crate::migrations::up(self.dialect, self.writer(), &self.reader).await
     }
 
     /// Answers once the database does.

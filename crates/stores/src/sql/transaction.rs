@@ -9,7 +9,7 @@ use messaging::embedded::{Failure, Flush, Turn};
 use messaging::failpoint;
 use sea_orm::{DatabaseTransaction, TransactionTrait};
 
-use super::{Database, Error};
+use super::{Database, Error, Writing};
 
 pub type Transaction = DatabaseTransaction;
 
@@ -157,9 +157,9 @@ async fn begin(db: &Database) -> Result<Open, Error> {
 }
 
 async fn begin_once(db: &Database) -> Result<Open, Error> {
-    Ok(match &db.file {
-        Some(file) => Open::File(file.begin().await?),
-        None => Open::Pooled(db.writer.begin().await?),
+    Ok(match &db.writer {
+        Writing::File(file) => Open::File(file.begin().await?),
+        Writing::Pool(pool) => Open::Pooled(pool.begin().await?),
     })
 }
 
