@@ -2,6 +2,7 @@
 //! that the work was real. It starts the services and the shop itself or takes an address. Run by people and CI, not by tests.
 
 mod charts;
+mod history;
 mod load;
 mod machine;
 mod options;

@@ -13,6 +13,8 @@ use crate::processor::Meter;
 
 /// The shop's gauges of outbox and lag are read so often, which is how exact "caught up after" can be.
 const GAUGES_MS: u64 = 1_000;
+/// The audit itself, beside what it waits for: minutes with ten million orders.
+const AUDIT_MAX: Duration = Duration::from_secs(1_800);
 const LOOK_MS: u64 = 50;
 const OPENING_WAIT_MS: u64 = 5_000;
 
@@ -182,8 +184,11 @@ impl Grounds {
     /// # Errors
     /// With what the audit printed, when it found a difference.
     pub async fn audit(&self, settings: &ShopSettings) -> Result<()> {
-        let wait = self.ours.catch_up_max_seconds.to_string();
-        let audit = settings.run(&["audit", "--wait", &wait]).await?;
+        let most_s = self.ours.catch_up_max_seconds;
+        let deadline = Duration::from_secs(most_s) + AUDIT_MAX;
+        let wait = most_s.to_string();
+        let audit = ["audit", "--wait", &wait];
+        let audit = settings.run_within(deadline, &audit).await?;
         if audit.code != 0 {
             bail!(
                 "the audit found differences:\n{}{}",

@@ -148,14 +148,20 @@ impl ShopSettings {
 
     /// Another command of the same binary on the same settings and folder, such as `["audit", "--wait", "60"]`.
     pub async fn run(&self, arguments: &[&str]) -> Result<Finished> {
+        self.run_within(Duration::from_secs(COMMAND_S), arguments)
+            .await
+    }
+
+    /// `run` with a deadline of the caller's, for what works on much.
+    pub async fn run_within(&self, deadline: Duration, arguments: &[&str]) -> Result<Finished> {
         let mut command = tokio::process::Command::from(self.command());
         command
             .args(arguments)
             .stdin(Stdio::null())
             .kill_on_drop(true);
-        let output = tokio::time::timeout(Duration::from_secs(COMMAND_S), command.output())
+        let output = tokio::time::timeout(deadline, command.output())
             .await
-            .with_context(|| format!("{arguments:?} still runs after {COMMAND_S} s"))?
+            .with_context(|| format!("{arguments:?} still runs after {deadline:?}"))?
             .with_context(|| format!("running {arguments:?}"))?;
         Ok(Finished {
             code: output.status.code().unwrap_or(-1),

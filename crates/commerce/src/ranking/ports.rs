@@ -113,7 +113,8 @@ pub trait Board: Send + Sync + 'static {
     /// Puts the shadow in the board's place, in one atomic step.
     async fn flip(&self, shadow: Shadow) -> Result<(), Error>;
 
-    /// Holds the board against the shadow in one atomic step, and removes the shadow. At most `max` differences are listed.
+    /// Holds the board against the shadow, each product of both in one atomic step, and removes the shadow. At most `max` differences
+    /// are listed. Where products are sold meanwhile the number of those that were looked at may be off by a few.
     async fn compare(&self, shadow: Shadow, max: usize) -> Result<Comparison, Error>;
 }
 

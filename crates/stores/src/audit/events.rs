@@ -7,6 +7,7 @@ use std::ops::RangeInclusive;
 
 use sea_orm::{ConnectionTrait, DatabaseTransaction};
 
+use super::numbers::Numbers;
 use super::{Check, Difference, Error, Noted, Outside, Settings};
 use crate::sql::Database;
 use crate::sql::notes::BLOCK;
@@ -321,25 +322,5 @@ impl Notes {
                 .filter(|(_, byte)| **byte != 0)
                 .flat_map(set)
         })
-    }
-}
-
-/// Numbers of events that have been come across.
-#[derive(Default)]
-struct Numbers {
-    blocks: BTreeMap<i64, Vec<u8>>,
-}
-
-impl Numbers {
-    /// False when it was there already.
-    fn insert(&mut self, seq: i64) -> bool {
-        let bytes = usize::try_from(BLOCK / 8).unwrap_or_default();
-        let bits = self.blocks.entry(seq.div_euclid(BLOCK));
-        let bits = bits.or_insert_with(|| vec![0; bytes]);
-        let index = usize::try_from(seq.rem_euclid(BLOCK)).unwrap_or_default();
-        let mask = 1 << (index % 8);
-        let was = bits[index / 8] & mask != 0;
-        bits[index / 8] |= mask;
-        !was
     }
 }

@@ -13,15 +13,17 @@ pub const PROBES: &[Probe] = &[
     STRAY_CANCELS,
 ];
 
+// Summed and not joined: with a million products MariaDB is three times as long about the joins.
 const STOCK: Probe = Probe {
     invariant: "I1",
     name: "stock",
     examined: "SELECT COUNT(*) FROM products",
-    differing: "SELECT p.id AS a, 0 AS b, COALESCE(g.moved, 0) - COALESCE(l.sold, 0) AS c, p.stock AS d
-        FROM products p
-        LEFT JOIN (SELECT product_id, SUM(delta) AS moved FROM stock_ledger GROUP BY product_id) g ON g.product_id = p.id
-        LEFT JOIN (SELECT product_id, SUM(quantity) AS sold FROM order_lines GROUP BY product_id) l ON l.product_id = p.id
-        WHERE p.stock < 0 OR p.stock <> COALESCE(g.moved, 0) - COALESCE(l.sold, 0)",
+    differing: "SELECT u.product_id AS a, 0 AS b, SUM(u.moved) AS c, SUM(u.stock) AS d FROM (
+            SELECT id AS product_id, 0 AS moved, stock, 1 AS known FROM products
+            UNION ALL SELECT product_id, SUM(delta) AS moved, 0 AS stock, 0 AS known FROM stock_ledger GROUP BY product_id
+            UNION ALL SELECT product_id, -SUM(quantity) AS moved, 0 AS stock, 0 AS known FROM order_lines GROUP BY product_id
+        ) u GROUP BY u.product_id
+        HAVING SUM(u.known) > 0 AND (SUM(u.stock) < 0 OR SUM(u.stock) <> SUM(u.moved))",
     subject: "product {a}",
     expected: "stock {c}",
     found: "stock {d}",

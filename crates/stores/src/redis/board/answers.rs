@@ -3,7 +3,7 @@
 
 use commerce::ids::ProductId;
 use commerce::ranking::model::{Place, Standing};
-use commerce::ranking::ports::{Applied, Comparison, Difference, Error, Read};
+use commerce::ranking::ports::{Applied, Error, Read};
 use jiff::civil::Date;
 
 use super::super::Error as RedisError;
@@ -63,30 +63,6 @@ pub fn place(answer: &[String]) -> Result<Read<Place>, Error> {
     }
 }
 
-pub fn comparison(answer: &[String]) -> Result<Comparison, Error> {
-    let [products, different, foreign, list @ ..] = answer else {
-        return Err(strange(answer));
-    };
-    let difference = |row: &[String]| {
-        Ok(Difference {
-            product: row[0].clone(),
-            expected_score: number(&row[1])?,
-            found_score: number(&row[2])?,
-            expected_amount: number(&row[3])?,
-            found_amount: number(&row[4])?,
-        })
-    };
-    let rows = list.as_chunks::<5>().0.iter();
-    Ok(Comparison {
-        differences: rows
-            .map(|row| difference(row))
-            .collect::<Result<_, Error>>()?,
-        different: number(different)?.unsigned_abs(),
-        products: number(products)?.unsigned_abs(),
-        foreign: number(foreign)?,
-    })
-}
-
 fn split(answer: &[String]) -> Result<(&str, &[String]), Error> {
     match answer {
         [word, rest @ ..] => Ok((word, rest)),
@@ -111,7 +87,7 @@ fn product(text: &str) -> Result<ProductId, Error> {
 }
 
 /// A whole number; a score that another program wrote with a fraction is cut.
-fn number(text: &str) -> Result<i64, Error> {
+pub fn number(text: &str) -> Result<i64, Error> {
     if let Ok(number) = text.parse() {
         return Ok(number);
     }
@@ -121,6 +97,6 @@ fn number(text: &str) -> Result<i64, Error> {
     }
 }
 
-fn strange(answer: &[String]) -> Error {
+pub fn strange(answer: &[String]) -> Error {
     Error::Failed(format!("a script answered {:?}", answer.first()))
 }

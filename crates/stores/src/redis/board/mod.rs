@@ -3,6 +3,7 @@
 //! The binary builds it where `redis.url` is set.
 
 mod answers;
+mod compared;
 
 use std::sync::LazyLock;
 
@@ -16,6 +17,7 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use messaging::envelope::Identity;
 
+use self::compared::{Compared, Next, TOGETHER};
 use super::{Redis, Script};
 
 /// Event numbers whose bits lie in one key.
@@ -50,6 +52,7 @@ struct Scripts {
     feed: Script,
     flip: Script,
     compare: Script,
+    discard: Script,
     top: Script,
     rank: Script,
 }
@@ -66,6 +69,7 @@ static SCRIPTS: LazyLock<Scripts> = LazyLock::new(|| {
         feed: script!("feed.lua"),
         flip: script!("flip.lua"),
         compare: script!("compare.lua"),
+        discard: script!("discard.lua"),
         top: script!("window.lua", "top.lua"),
         rank: script!("window.lua", "rank.lua"),
     }
@@ -252,12 +256,26 @@ impl Board for RedisBoard {
     }
 
     async fn compare(&self, shadow: Shadow, max: usize) -> Result<Comparison, Error> {
-        let mut call = SCRIPTS.compare.evalsha(&[self.key(shadow.day)]);
-        call.arg(&shadow.token).arg(shadow.pages).arg(max);
-        let answer = self.run(&SCRIPTS.compare, &call).await?;
-        if answer.is_empty() {
-            return Err(Error::Lost(shadow.day));
+        let key = [self.key(shadow.day)];
+        let mut compared = Compared::default();
+        let mut next = Some(Next::first());
+        while let Some(at) = next {
+            let mut call = SCRIPTS.compare.evalsha(&key);
+            call.arg(&shadow.token)
+                .arg(shadow.pages)
+                .arg(self.settings.lease_ms.max(1))
+                .arg(at.key)
+                .arg(&at.cursor)
+                .arg(TOGETHER);
+            let answer = self.run(&SCRIPTS.compare, &call).await?;
+            if answer.is_empty() {
+                return Err(Error::Lost(shadow.day));
+            }
+            next = compared.page(&at, &answer)?;
         }
-        answers::comparison(&answer)
+        let mut discard = SCRIPTS.discard.evalsha(&key);
+        discard.arg(&shadow.token).arg(shadow.pages);
+        self.check(&SCRIPTS.discard, &discard, shadow.day).await?;
+        Ok(compared.told(max))
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use commerce::ranking::ports::{Applied, Error};
 use testkit::eventually;
 
-use super::stage::{Stage, counted, day, listed, on_boards, own, rebuild};
+use super::stage::{Stage, counted, day, foreign, listed, on_boards, own, rebuild};
 
 on_boards!(
     one_rebuilder_at_a_time,
@@ -13,6 +13,7 @@ on_boards!(
     entries_count_in_the_shadow_of_a_day_without_a_board,
     a_flip_forgets_what_the_recount_does_not_hold,
     a_comparison_names_differences_and_changes_nothing,
+    thousands_of_products_are_compared_while_they_are_sold,
 );
 
 async fn one_rebuilder_at_a_time(stage: &Stage) {
@@ -122,4 +123,47 @@ async fn a_comparison_names_differences_and_changes_nothing(stage: &Stage) {
         named,
         [("11", 11, 14, 1_100, 1_100), ("19", 0, 19, 0, 1_900)]
     );
+}
+
+async fn thousands_of_products_are_compared_while_they_are_sold(stage: &Stage) {
+    let board = stage.board();
+    let sales: Vec<_> = (1..=3_000).map(|n| counted(n, n, 1)).collect();
+    let pages: Vec<_> = sales.chunks(500).map(<[_]>::to_vec).collect();
+    rebuild(&*board, day(22), &pages).await;
+    let recounted = async || {
+        let mut shadow = board.open(day(22)).await.unwrap().unwrap();
+        for page in &pages {
+            board.feed(&mut shadow, page).await.unwrap();
+        }
+        shadow
+    };
+    let sold = async |from: i64| {
+        for n in from..from + 40 {
+            let id = n * 71 % 3_000 + 1;
+            let batch = [
+                own(10_000 + n, day(22), id, 2),
+                foreign(&format!("late {n}"), day(22), id + 1, 1),
+            ];
+            board.apply(&batch, None).await.unwrap();
+        }
+    };
+    let shadow = recounted().await;
+    sold(0).await;
+    let (busy, ()) = tokio::join!(board.compare(shadow, 10), sold(40));
+    let busy = busy.unwrap();
+    assert_eq!((busy.different, busy.differences), (0, vec![]));
+    assert!((3_000..3_100).contains(&busy.products), "{}", busy.products);
+    assert!((40..=80).contains(&busy.foreign), "{}", busy.foreign);
+
+    // What was sold since the first recount is in no later one.
+    let found = board.compare(recounted().await, 2).await.unwrap();
+    assert_eq!(
+        (found.different, found.products, found.foreign),
+        (80, 3_000, 80)
+    );
+    let named = found
+        .differences
+        .iter()
+        .map(|d| d.found_score - d.expected_score);
+    assert_eq!(named.collect::<Vec<_>>(), [2, 2]);
 }
