@@ -29,7 +29,7 @@ struct Firsts {
     platform: u64,
 }
 
-/// Writes `orders` of one line each into a shop that was filled with `seed` and does not run: users and products in turn.
+/// Writes `orders` (one at least) of one line each into a shop that was filled with `seed` and does not run: users and products in turn.
 pub async fn write(settings: &ShopSettings, seed: &Seed, orders: u64) -> Result<()> {
     ensure!(
         orders.div_ceil(seed.users) * seed.price <= seed.balance
@@ -69,7 +69,7 @@ impl Past<'_> {
         };
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
         let first_us = now.saturating_sub(OLDEST).as_micros();
-        let step_us = (OLDEST - NEWEST).as_micros() / u128::from(self.orders.max(1));
+        let step_us = (OLDEST - NEWEST).as_micros() / u128::from(self.orders);
         let sold_us = format!("{first_us} + i * {step_us}");
         let mut from = 0;
         while from < self.orders {

@@ -58,7 +58,9 @@ pub async fn run(options: &Options) -> Result<Report> {
         let settings = grounds.settings().await?;
         let filled = orders.seed();
         seed(&settings, &filled).await?;
-        history::write(&settings, &filled, before).await?;
+        if before > 0 {
+            history::write(&settings, &filled, before).await?;
+        }
         let shop = settings.start().await?;
         sides.push(Side::of(name, settings, vec![shop])?);
     }

@@ -116,6 +116,9 @@ pub trait Board: Send + Sync + 'static {
     /// Holds the board against the shadow, each product of both in one atomic step, and removes the shadow. At most `max` differences
     /// are listed. Where products are sold meanwhile the number of those that were looked at may be off by a few.
     async fn compare(&self, shadow: Shadow, max: usize) -> Result<Comparison, Error>;
+
+    /// Removes the shadow, whose board stays as it is.
+    async fn discard(&self, shadow: Shadow) -> Result<(), Error>;
 }
 
 /// What one event of the orders table counts for.

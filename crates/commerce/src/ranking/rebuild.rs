@@ -90,6 +90,14 @@ impl Rankings {
         self.ports.board.compare(recount, max).await
     }
 
+    /// Gives the right to a recount back, so that the next who wants one need not wait for its lease.
+    ///
+    /// # Errors
+    /// Those of the board.
+    pub async fn discard(&self, recount: Shadow) -> Result<(), Error> {
+        self.ports.board.discard(recount).await
+    }
+
     /// Days that have a board.
     ///
     /// # Errors

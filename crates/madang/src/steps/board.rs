@@ -58,4 +58,8 @@ impl Board for Steps {
     async fn compare(&self, shadow: Shadow, max: usize) -> Result<Comparison, Error> {
         self.0.compare(shadow, max).await
     }
+
+    async fn discard(&self, shadow: Shadow) -> Result<(), Error> {
+        self.0.discard(shadow).await
+    }
 }

@@ -56,9 +56,8 @@ pub async fn check(boards: Boards<'_>, settings: &Settings) -> Result<Option<Che
         }
     }
     if !arrive || !held.during(boards.arrival.on_boards()).await? {
-        // Comparing takes the recounts away, so that the next who wants to rebuild need not wait for their leases.
         for (_, recount) in held.recounts {
-            rankings.compare(recount, 0).await?;
+            rankings.discard(recount).await?;
         }
         return Ok(None);
     }

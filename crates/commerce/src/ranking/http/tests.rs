@@ -100,6 +100,10 @@ impl Board for World {
     async fn compare(&self, _: Shadow, _: usize) -> Result<Comparison, Error> {
         Err(away())
     }
+
+    async fn discard(&self, _: Shadow) -> Result<(), Error> {
+        Err(away())
+    }
 }
 
 #[async_trait]

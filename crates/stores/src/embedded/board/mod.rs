@@ -242,11 +242,17 @@ impl SqlBoard {
         let mut comparison =
             reads::comparison(tx, self.dialect(), shadow.day, state.generation, max).await?;
         comparison.foreign = foreign.iter().map(|c| c.quantity).sum();
+        self.discarded(tx, shadow).await?;
+        Ok(comparison)
+    }
+
+    async fn discarded(&self, tx: &Transaction, shadow: &Shadow) -> Result<(), Failed> {
+        let state = self.held(tx, shadow).await?;
         state.twin().drop(tx, self.dialect()).await?;
         let sql = "UPDATE ranking_boards SET token = NULL, pages = 0 WHERE day = ?";
         tx.execute_raw(self.db.statement(sql, vec![text(shadow.day)]))
             .await?;
-        Ok(comparison)
+        Ok(())
     }
 }
 
@@ -334,6 +340,16 @@ impl Board for SqlBoard {
         let held = &shadow;
         within(&self.db, "sql.board-compare", |tx, _| {
             Box::pin(async move { self.compared(tx, held, max).await })
+        })
+        .await
+        .map_err(|failed: Failed| failed.of(held.day))
+    }
+
+    async fn discard(&self, shadow: Shadow) -> Result<(), Error> {
+        let held = &shadow;
+        // The step that ends a comparison, without what is compared.
+        within(&self.db, "sql.board-compare", |tx, _| {
+            Box::pin(async move { self.discarded(tx, held).await })
         })
         .await
         .map_err(|failed: Failed| failed.of(held.day))

@@ -273,9 +273,13 @@ impl Board for RedisBoard {
             }
             next = compared.page(&at, &answer)?;
         }
-        let mut discard = SCRIPTS.discard.evalsha(&key);
-        discard.arg(&shadow.token).arg(shadow.pages);
-        self.check(&SCRIPTS.discard, &discard, shadow.day).await?;
+        self.discard(shadow).await?;
         Ok(compared.told(max))
+    }
+
+    async fn discard(&self, shadow: Shadow) -> Result<(), Error> {
+        let mut call = SCRIPTS.discard.evalsha(&[self.key(shadow.day)]);
+        call.arg(&shadow.token).arg(shadow.pages);
+        self.check(&SCRIPTS.discard, &call, shadow.day).await
     }
 }

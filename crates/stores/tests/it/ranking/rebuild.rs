@@ -102,6 +102,11 @@ async fn a_comparison_names_differences_and_changes_nothing(stage: &Stage) {
     assert_eq!(clean.differences, []);
     assert_eq!(listed(&*board, &[day(22)]).await, before);
 
+    let mut shadow = board.open(day(22)).await.unwrap().unwrap();
+    board.feed(&mut shadow, &sales[..3]).await.unwrap();
+    board.discard(shadow).await.unwrap();
+    assert_eq!(listed(&*board, &[day(22)]).await, before);
+
     stage.tamper(day(22), 11, 3).await;
     let mut shadow = board.open(day(22)).await.unwrap().unwrap();
     board.feed(&mut shadow, &sales[..18]).await.unwrap();
