@@ -56,21 +56,21 @@ pub async fn run(options: &Options) -> Result<Report> {
     let mut drained = Vec::new();
     for _ in 0..options.runs {
         place(&api, orders, options.orders, options.connections).await?;
-        let select = "SELECT COUNT(*) FROM outbox";
-        let rows = grounds.number(&settings, select).await?;
-        let rows = rows.context("the number of rows")?;
+        let select = "SELECT CAST(COALESCE(SUM(events), 0) AS SIGNED INTEGER) FROM outbox";
+        let events = grounds.number(&settings, select).await?;
+        let events = events.context("the number of events")?;
         ensure!(
-            rows == options.orders * 3,
-            "{} orders wrote {rows} rows, not three each",
+            events == options.orders * 3,
+            "{} orders wrote {events} events, not three each",
             options.orders
         );
         let role = settings.clone().arg("--role").arg("relay");
         let most = Duration::from_secs(options.drain_max_seconds);
         let what = ("madang_outbox_published_total", &[][..]);
-        let (relay, done) = drain(&grounds, &role, what, rows, most).await?;
+        let (relay, done) = drain(&grounds, &role, what, events, most).await?;
         stopped(relay).await?;
         let left = grounds.number(&settings, select).await?;
-        ensure!(left == Some(0), "{left:?} rows are left of {rows}");
+        ensure!(left == Some(0), "{left:?} events are left of {events}");
         drained.push(done.context(TOO_FEW)?);
     }
     // The consumers have had nobody until now; the audit wants every effect.
@@ -79,24 +79,24 @@ pub async fn run(options: &Options) -> Result<Report> {
     grounds.caught_up(&shops).await?;
     grounds.audit(&settings).await?;
     let load = format!(
-        "{} orders' rows wait, then a process of the role relay alone; {} time(s)",
+        "{} orders' events wait, then a process of the role relay alone; {} time(s)",
         options.orders, options.runs
     );
     let mut report = Report::new("relay drains a backlog", load, Some(&mut grounds)).await?;
     let of = |figure: fn(&Drained) -> f64| drained.iter().map(figure).collect::<Vec<_>>();
-    report.figure("published", "rows/s", &of(|it| it.per_second));
-    report.figure("first row to last row", "s", &of(|it| it.seconds));
+    report.figure("published", "events/s", &of(|it| it.per_second));
+    report.figure("first event to last event", "s", &of(|it| it.seconds));
     report.figure(
-        "start of the process to the first row",
+        "start of the process to the first event",
         "s",
         &of(|it| it.first_after_s),
     );
     processor(
         &mut report,
-        "row",
+        "event",
         drained.iter().map(|it| &it.processor[..]),
     );
-    report.check("every row was published and deleted, all effects followed, audit clean");
+    report.check("every event was published, its row deleted, all effects followed, audit clean");
     Ok(report)
 }
 

@@ -22,7 +22,7 @@ struct Series {
 #[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Behind {
-    pub outbox_rows: f64,
+    pub outbox_events: f64,
     pub outbox_oldest_age_s: f64,
     /// Records, by consumer group.
     pub lag: BTreeMap<String, f64>,
@@ -84,7 +84,7 @@ impl Metrics {
             *lag.entry(group.to_owned()).or_default() += records;
         }
         Behind {
-            outbox_rows: self.max("madang_outbox_rows"),
+            outbox_events: self.max("madang_outbox_events"),
             outbox_oldest_age_s: self.max("madang_outbox_oldest_age_seconds"),
             lag,
             coupons_waiting: self.sum("madang_coupon_queue_depth", &[]),
@@ -112,7 +112,7 @@ impl Metrics {
 
 impl Behind {
     pub fn is_nothing(&self) -> bool {
-        self.outbox_rows == 0.0
+        self.outbox_events == 0.0
             && self.coupons_waiting == 0.0
             && self.lag.values().all(|records| *records == 0.0)
     }
@@ -128,8 +128,8 @@ impl Behind {
             None => String::new(),
         };
         format!(
-            "outbox {:.0} rows, the oldest {:.2} s old; lag {}; coupons waiting {:.0}{delay}",
-            self.outbox_rows,
+            "outbox {:.0} events, the oldest {:.2} s old; lag {}; coupons waiting {:.0}{delay}",
+            self.outbox_events,
             self.outbox_oldest_age_s,
             if lag.is_empty() {
                 "not told".to_owned()
@@ -167,7 +167,7 @@ mod tests {
     const TEXT: &str = r#"# HELP a
 madang_http_requests_total{method="POST",route="/api/coupons/{id}/issue",status="202"} 5
 madang_http_requests_total{method="POST",route="/api/orders",status="201"} 7
-madang_outbox_rows 3
+madang_outbox_events 3
 madang_outbox_oldest_age_seconds 0.25
 madang_consumer_lag_records{group="a",topic="t",partition="0"} 2
 madang_consumer_lag_records{group="a",topic="t",partition="1"} 4
@@ -209,7 +209,7 @@ madang_coupon_queue_depth{phase="waiting"} 0
         let behind = Metrics::parse(TEXT).and(Metrics::parse(TEXT)).behind();
         assert_eq!(behind.lag["a"], 6.0);
         assert_eq!(
-            (behind.outbox_rows, behind.outbox_oldest_age_s),
+            (behind.outbox_events, behind.outbox_oldest_age_s),
             (3.0, 0.25)
         );
         assert!(!behind.is_nothing());

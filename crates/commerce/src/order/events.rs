@@ -2,7 +2,7 @@
 //! shop's messages; a cancel sends the same ones again, compensating. `Outlet` says which are written and where.
 
 use bytes::Bytes;
-use messaging::outbox::{Row, shard_of};
+use messaging::outbox::{Event, shard_of};
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -117,7 +117,7 @@ impl Events {
 
     /// The events that a step reads: one for each product for the ranking, one an order for the others.
     #[must_use]
-    pub fn rows(&self, turn: &Turn, step: FollowUp) -> Vec<Row> {
+    pub fn of(&self, turn: &Turn, step: FollowUp) -> Vec<Event> {
         match step {
             FollowUp::Ranking => self.product_rankings(turn),
             FollowUp::DataPlatform => vec![self.data_platform(turn)],
@@ -125,7 +125,7 @@ impl Events {
         }
     }
 
-    fn order_completed(&self, turn: &Turn) -> Row {
+    fn order_completed(&self, turn: &Turn) -> Event {
         let order = &turn.order;
         let value = OrderCompleted {
             order_id: order.id.get(),
@@ -146,10 +146,10 @@ impl Events {
             seq: turn.numbers.completed,
             headers: Vec::new(),
         };
-        self.row(turn, head, &value)
+        self.event(turn, head, &value)
     }
 
-    fn data_platform(&self, turn: &Turn) -> Row {
+    fn data_platform(&self, turn: &Turn) -> Event {
         let order = &turn.order;
         let items = order.order_items.iter().map(|line| DataPlatformItem {
             product_id: line.product_id.get(),
@@ -179,18 +179,18 @@ impl Events {
             seq: turn.numbers.data_platform,
             headers: Vec::new(),
         };
-        self.row(turn, head, &value)
+        self.event(turn, head, &value)
     }
 
-    fn product_rankings(&self, turn: &Turn) -> Vec<Row> {
+    fn product_rankings(&self, turn: &Turn) -> Vec<Event> {
         let order = &turn.order;
         let (sign, kind) = match order.status {
             Status::Completed => (1, "product.sold"),
             Status::Cancelled => (-1, "product.unsold"),
         };
         let shares = order.shares();
-        let rows = shares.iter().zip(&turn.numbers.ranking);
-        rows.map(|(share, seq)| {
+        let each = shares.iter().zip(&turn.numbers.ranking);
+        each.map(|(share, seq)| {
             let product_id = share.product_id.get();
             let value = ProductRanking {
                 order_id: order.id.get(),
@@ -210,13 +210,13 @@ impl Events {
                 seq: *seq,
                 headers: vec![(AMOUNT_HEADER.to_owned(), amount)],
             };
-            self.row(turn, head, &value)
+            self.event(turn, head, &value)
         })
         .collect()
     }
 
-    fn row(&self, turn: &Turn, head: Head<'_>, value: &impl Serialize) -> Row {
-        Row {
+    fn event(&self, turn: &Turn, head: Head<'_>, value: &impl Serialize) -> Event {
+        Event {
             id: Uuid::now_v7(),
             shard: shard_of(&head.key, self.settings.shards),
             topic: head.topic.to_owned(),

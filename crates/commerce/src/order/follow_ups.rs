@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use messaging::outbox::Row;
+use messaging::outbox::Event;
 
 use super::events::Events;
 use super::model::Turn;
@@ -71,7 +71,7 @@ impl FollowUps {
 #[async_trait]
 pub trait InlineFollowUps: Send + Sync + 'static {
     /// The error is text for the log.
-    async fn run(&self, step: FollowUp, events: &[Row]) -> Result<(), String>;
+    async fn run(&self, step: FollowUp, events: &[Event]) -> Result<(), String>;
 }
 
 /// Where the news of an order goes.
@@ -96,13 +96,13 @@ impl Outlet {
         self.follow_ups
     }
 
-    /// The outbox rows of a turn, to be written in its transaction.
+    /// The events of a turn, to be written in its transaction.
     #[must_use]
-    pub fn rows(&self, turn: &Turn) -> Vec<Row> {
+    pub fn events(&self, turn: &Turn) -> Vec<Event> {
         FollowUp::ALL
             .into_iter()
             .filter(|step| self.follow_ups.of(*step) == Mode::Events)
-            .flat_map(|step| self.events.rows(turn, step))
+            .flat_map(|step| self.events.of(turn, step))
             .collect()
     }
 
@@ -114,7 +114,7 @@ impl Outlet {
         if self.follow_ups.data_platform == Mode::Events {
             return Ok(());
         }
-        let events = self.events.rows(turn, FollowUp::DataPlatform);
+        let events = self.events.of(turn, FollowUp::DataPlatform);
         self.inline.run(FollowUp::DataPlatform, &events).await
     }
 
@@ -124,7 +124,7 @@ impl Outlet {
             if self.follow_ups.of(step) == Mode::Events {
                 continue;
             }
-            let events = self.events.rows(turn, step);
+            let events = self.events.of(turn, step);
             if let Err(cause) = self.inline.run(step, &events).await {
                 metrics::counter!("madang_inline_follow_up_failures_total", "step" => format!("{step:?}"))
                     .increment(1);

@@ -19,7 +19,7 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use messaging::envelope::Identity;
-use messaging::outbox::Row;
+use messaging::outbox::Event;
 
 use self::cache::Cache;
 use self::days::{Calendar, Judged};
@@ -255,17 +255,17 @@ impl Rankings {
     /// topic. Each counts once, however often it is recorded.
     ///
     /// # Errors
-    /// Those of the board (recording again is safe); `Failed` where a row is no ProductRanking message.
-    pub async fn record(&self, events: &[Row]) -> Result<(), Error> {
-        let entry = |row: &Row| {
-            let named = row.headers.iter().find(|(name, _)| name == AMOUNT_HEADER);
+    /// Those of the board (recording again is safe); `Failed` where one is no ProductRanking message.
+    pub async fn record(&self, events: &[Event]) -> Result<(), Error> {
+        let entry = |event: &Event| {
+            let named = event.headers.iter().find(|(name, _)| name == AMOUNT_HEADER);
             let amount = named.map(|(_, value)| value.as_str());
-            let sold = events::read(&row.payload, amount, from_us(row.created_us))
+            let sold = events::read(&event.payload, amount, from_us(event.created_us))
                 .map_err(|failure| Error::Failed(failure.message))?;
             Ok(Entry {
-                identity: match row.seq {
+                identity: match event.seq {
                     Some(seq) => Identity::Seq(seq),
-                    None => Identity::Foreign(row.id.to_string()),
+                    None => Identity::Foreign(event.id.to_string()),
                 },
                 day: self.calendar.day_of(sold.ordered_at),
                 product: sold.product,

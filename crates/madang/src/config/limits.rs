@@ -105,6 +105,8 @@ fn messaging(config: &Config) -> Vec<(&'static str, i128)> {
         ("outbox.sweep_ms", outbox.sweep_ms.into()),
         ("outbox.held_max", outbox.held_max as i128),
         ("outbox.depth_ms", outbox.depth_ms.into()),
+        ("outbox.row_events_max", outbox.row_events_max.into()),
+        ("outbox.row_bytes_max", outbox.row_bytes_max as i128),
     ]
 }
 

@@ -182,7 +182,9 @@ pub struct Outbox {
     pub delete_interval_ms: u64,
     pub held_max: usize,
     pub depth_ms: u64,
-    pub rows_max: u64,
+    pub events_max: u64,
+    pub row_events_max: u16,
+    pub row_bytes_max: usize,
 }
 
 #[derive(Clone, Debug, Deserialize)]

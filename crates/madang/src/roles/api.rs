@@ -19,10 +19,10 @@ pub async fn run(shop: Arc<Shop>, cancel: CancellationToken) -> anyhow::Result<(
     Ok(())
 }
 
-/// While the outbox holds as many rows as it may, no order is taken.
+/// While the outbox holds as many events as it may, no order is taken.
 async fn watch_outbox(shop: &Shop, cancel: &CancellationToken) {
     let settings = &shop.config.outbox;
-    if settings.rows_max == 0 || shop.log.is_none() {
+    if settings.events_max == 0 || shop.log.is_none() {
         return;
     }
     let outbox = Outbox::new(shop.database.clone());
@@ -30,17 +30,17 @@ async fn watch_outbox(shop: &Shop, cancel: &CancellationToken) {
     let every = Duration::from_millis(settings.depth_ms.max(1));
     loop {
         // A database that is away takes no orders anyway.
-        if let Ok(full) = outbox.holds(settings.rows_max).await {
+        if let Ok(full) = outbox.holds(settings.events_max).await {
             metrics::gauge!("madang_outbox_full").set(f64::from(u8::from(full)));
             if backlog.set_full(full) {
-                let rows_max = settings.rows_max;
+                let events_max = settings.events_max;
                 match full {
                     true => tracing::error!(
-                        rows_max,
+                        events_max,
                         "the outbox is full: orders are refused until it drains"
                     ),
                     false => {
-                        tracing::info!(rows_max, "the outbox has room: orders are taken again")
+                        tracing::info!(events_max, "the outbox has room: orders are taken again")
                     }
                 }
             }

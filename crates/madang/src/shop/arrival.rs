@@ -60,12 +60,12 @@ impl OnItsWay<'_> {
             return Ok(None);
         };
         loop {
-            let rows = outbox.rows_up_to(newest).await?;
-            if rows == 0 {
+            let events = outbox.events_up_to(newest).await?;
+            if events == 0 {
                 return Ok(None);
             }
             if self.is_over() {
-                return Ok(Some(format!("outbox: {rows} rows not published")));
+                return Ok(Some(format!("outbox: {events} events not published")));
             }
             tokio::time::sleep(LOOK_EVERY).await;
         }

@@ -14,6 +14,7 @@ use commerce::ranking::consumer::RankingHandler;
 use commerce::wallet::{self, Wallets};
 use commerce::wire::{KeyStyle, Style, TimeFormat};
 use messaging::consumer::Handler;
+use messaging::outbox::Packing;
 use messaging::outbox::relay::Wake;
 use stores::redis::Redis;
 use stores::sql::Database;
@@ -76,7 +77,11 @@ pub fn build(ground: &Ground<'_>) -> anyhow::Result<Features> {
     };
     let events = order::Events::new(event_settings(config));
     let orders = Orders::new(
-        Arc::new(SqlOrders::new(database.clone(), ground.wake.clone())),
+        Arc::new(SqlOrders::new(
+            database.clone(),
+            ground.wake.clone(),
+            packing(config),
+        )),
         Arc::clone(&ids),
         Arc::clone(&clock),
         order::Outlet::new(events, steps(config), Arc::new(inline)),
@@ -157,6 +162,13 @@ pub fn style(config: &Config) -> Style {
             config::Keys::Decimal => KeyStyle::Decimal,
             config::Keys::Jvm => KeyStyle::Jvm,
         },
+    }
+}
+
+fn packing(config: &Config) -> Packing {
+    Packing {
+        events_max: config.outbox.row_events_max.into(),
+        bytes_max: config.outbox.row_bytes_max,
     }
 }
 

@@ -14,7 +14,7 @@ use commerce::ranking::Rankings;
 use jiff::tz::TimeZone;
 use messaging::consumer::Handler;
 use messaging::envelope::Identity;
-use messaging::outbox::Row;
+use messaging::outbox::Event;
 use stores::sql::Database;
 use stores::sql::analytics::SqlSales;
 use stores::sql::receipts::SqlReceipts;
@@ -99,19 +99,22 @@ pub struct Inline {
 
 #[async_trait]
 impl InlineFollowUps for Inline {
-    async fn run(&self, step: FollowUp, events: &[Row]) -> Result<(), String> {
+    async fn run(&self, step: FollowUp, events: &[Event]) -> Result<(), String> {
         match step {
             FollowUp::Analytics => {
                 let values: Vec<_> = events
                     .iter()
-                    .map(|row| (identity(row), row.payload.clone()))
+                    .map(|event| (identity(event), event.payload.clone()))
                     .collect();
                 self.sales.record(&values).await.map_err(|e| e.to_string())
             }
             FollowUp::DataPlatform => {
-                for row in events {
-                    let id = row.id.to_string();
-                    let delivered = self.platform.deliver_inline(&id, row.payload.clone()).await;
+                for event in events {
+                    let id = event.id.to_string();
+                    let delivered = self
+                        .platform
+                        .deliver_inline(&id, event.payload.clone())
+                        .await;
                     delivered.map_err(|error| error.to_string())?;
                 }
                 Ok(())
@@ -126,9 +129,9 @@ impl InlineFollowUps for Inline {
 }
 
 /// As the consumer would have read it off the record.
-fn identity(row: &Row) -> Identity {
-    match row.seq {
+fn identity(event: &Event) -> Identity {
+    match event.seq {
         Some(seq) => Identity::Seq(seq),
-        None => Identity::Foreign(row.id.to_string()),
+        None => Identity::Foreign(event.id.to_string()),
     }
 }

@@ -1,7 +1,8 @@
 //! The outbox: events written in the transaction that causes them, published afterwards by the relay, deleted by their exact ids
-//! once the log has acknowledged them. This module holds the row, the store port and the relay.
+//! once the log has acknowledged them. This module holds the event, its row, the store port and the relay.
 //! The shop's store writes rows; the relay role publishes them.
 
+mod packing;
 pub mod relay;
 
 use std::collections::HashSet;
@@ -10,12 +11,14 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use uuid::Uuid;
 
-/// A row of the table `outbox` (Debezium's outbox router can read it: `aggregatetype` is the topic, `aggregateid` the key).
+pub use packing::Packing;
+
+/// An event on its way to the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Row {
-    /// UUID v7, ascending within a process; `ce_id` of the event.
+pub struct Event {
+    /// UUID v7, ascending within a process; its `ce_id`.
     pub id: Uuid,
-    /// 0..shards, from the hash of the key: rows of one shard are published in order of id.
+    /// 0..shards, from the hash of the key: events of one shard are published in order of id.
     pub shard: i32,
     pub topic: String,
     pub key: String,
@@ -29,6 +32,41 @@ pub struct Row {
     pub headers: Vec<(String, String)>,
     /// Microseconds since the epoch.
     pub created_us: i64,
+}
+
+/// A row of the table `outbox`: one event, or several of one shard and topic that were committed together. It goes when
+/// the log has acknowledged all of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// Of its first event.
+    pub id: Uuid,
+    pub shard: i32,
+    /// All of one topic, in order of id; at least one.
+    pub events: Vec<Event>,
+}
+
+impl Row {
+    /// Its events' topic.
+    #[must_use]
+    pub fn topic(&self) -> &str {
+        self.events.first().map_or("", |event| &event.topic)
+    }
+}
+
+impl From<Event> for Row {
+    fn from(event: Event) -> Self {
+        Self {
+            id: event.id,
+            shard: event.shard,
+            events: vec![event],
+        }
+    }
+}
+
+/// Events of all these rows.
+#[must_use]
+pub fn events_in(rows: &[Row]) -> usize {
+    rows.iter().map(|row| row.events.len()).sum()
 }
 
 /// The shard of a key among `shards` (at least 1).
@@ -60,8 +98,8 @@ pub struct Page {
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Depth {
-    pub rows: u64,
-    /// Age of the oldest row in microseconds; 0 when there is none.
+    pub events: u64,
+    /// Age of the oldest event in microseconds; 0 when there is none.
     pub oldest_us: i64,
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use messaging::outbox::{Depth, Error, Lease, Page, Row, Store};
+use messaging::outbox::{Depth, Error, Event, Lease, Packing, Page, Row, Store};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -30,8 +30,8 @@ pub struct FakeStore {
     state: Mutex<State>,
 }
 
-pub fn row(n: usize) -> Row {
-    Row {
+pub fn event(n: usize) -> Event {
+    Event {
         id: Uuid::now_v7(),
         shard: 0,
         topic: "a".into(),
@@ -43,6 +43,19 @@ pub fn row(n: usize) -> Row {
         headers: Vec::new(),
         created_us: 1,
     }
+}
+
+pub fn row(n: usize) -> Row {
+    event(n).into()
+}
+
+/// Events in rows of so many.
+pub fn packed(events: impl IntoIterator<Item = Event>, events_max: usize) -> Vec<Row> {
+    let packing = Packing {
+        events_max,
+        ..Packing::default()
+    };
+    packing.rows(events.into_iter().collect())
 }
 
 impl FakeStore {
@@ -197,7 +210,13 @@ impl Store for FakeStore {
     async fn depth(&self) -> Result<Depth, Error> {
         self.call("depth")?;
         Ok(Depth {
-            rows: self.rows() as u64,
+            events: self
+                .state
+                .lock()
+                .rows
+                .values()
+                .map(|row| row.events.len() as u64)
+                .sum(),
             oldest_us: 0,
         })
     }

@@ -8,5 +8,6 @@ mod random;
 mod rebalancing;
 mod redriving;
 mod relaying;
+mod relaying_rows;
 mod retrying;
 mod shop;

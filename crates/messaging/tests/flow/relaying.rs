@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use messaging::log::Error;
 use messaging::outbox::relay::{Relay, Settings, Wake};
+use messaging::outbox::{Event, Row};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::fake_log::{FakeLog, Handle};
-use crate::fake_store::{FakeStore, row};
+use crate::fake_store::{FakeStore, event, row};
 use crate::shop::until;
 
 pub fn settings() -> Settings {
@@ -42,7 +43,7 @@ pub fn start(relay: Relay) -> (CancellationToken, JoinHandle<()>) {
 }
 
 /// Values on the topic, in the order in which they lie there.
-fn values(log: &FakeLog, topic: &str) -> Vec<usize> {
+pub fn values(log: &FakeLog, topic: &str) -> Vec<usize> {
     let value = |record: messaging::record::Record| {
         String::from_utf8(record.value.unwrap().to_vec()).unwrap()
     };
@@ -114,8 +115,9 @@ async fn only_what_was_acknowledged_is_deleted() {
     relay.relay_once(0).await.unwrap();
     let sent = values(&log, "a");
     for deleted in store.deleted() {
-        assert!(sent.contains(&(deleted.seq.unwrap() as usize)));
-        assert_ne!(deleted.seq.unwrap() % 3, 0);
+        let seq = deleted.events[0].seq.unwrap();
+        assert!(sent.contains(&(seq as usize)));
+        assert_ne!(seq % 3, 0);
     }
     assert!(store.rows() >= 10);
     log.take_everything();
@@ -188,9 +190,11 @@ async fn a_row_that_is_refused_goes_to_its_dead_letters_and_else_stays_and_its_n
 #[tokio::test(start_paused = true)]
 async fn a_missing_topic_holds_its_own_rows_only() {
     let log = FakeLog::new(&[("a", 1)]);
-    let other = |n| messaging::outbox::Row {
-        topic: "missing".into(),
-        ..row(n)
+    let other = |n| {
+        Row::from(Event {
+            topic: "missing".into(),
+            ..event(n)
+        })
     };
     let store = FakeStore::with((0..200).map(other).chain((0..20).map(row)));
     let (cancel, running) = start(relay(&log, &store, settings()));
@@ -204,9 +208,11 @@ async fn a_missing_topic_holds_its_own_rows_only() {
 #[tokio::test(start_paused = true)]
 async fn more_refused_rows_than_can_be_remembered_slow_the_others_down_and_no_more() {
     let log = FakeLog::new(&[("a", 1)]);
-    let bad = |n| messaging::outbox::Row {
-        key: "bad".into(),
-        ..row(n)
+    let bad = |n| {
+        Row::from(Event {
+            key: "bad".into(),
+            ..event(n)
+        })
     };
     let store = FakeStore::with((0..200).map(bad).chain((0..20).map(row)));
     log.refuse(|record| {

@@ -11,6 +11,7 @@ use super::numbers::Numbers;
 use super::{Check, Difference, Error, Noted, Outside, Settings};
 use crate::sql::Database;
 use crate::sql::notes::BLOCK;
+use crate::sql::outbox::packed;
 use crate::sql::ranking::snapshot;
 
 /// Where a consumer's events are found.
@@ -261,11 +262,17 @@ async fn pending(
     db: &Database,
     topic: &str,
 ) -> Result<HashSet<i64>, Error> {
-    let sql = "SELECT seq FROM outbox WHERE aggregatetype = ? AND seq IS NOT NULL";
+    let sql =
+        "SELECT seq, CASE WHEN events > 1 THEN payload END FROM outbox WHERE aggregatetype = ?";
     let select = db.statement(sql, vec![topic.into()]);
-    let rows = tx.query_all_raw(select).await?;
-    let numbers = rows.iter().map(|row| row.try_get_by::<i64, _>(0));
-    Ok(numbers.collect::<Result<_, _>>()?)
+    let mut numbers = HashSet::new();
+    for row in tx.query_all_raw(select).await? {
+        numbers.extend(row.try_get_by::<Option<i64>, _>(0)?);
+        if let Some(payload) = row.try_get_by::<Option<String>, _>(1)? {
+            numbers.extend(packed::numbers(&payload)?);
+        }
+    }
+    Ok(numbers)
 }
 
 /// A consumer's notes; each is taken by the event that it stands for.

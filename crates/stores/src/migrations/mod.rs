@@ -10,6 +10,7 @@ mod m0006_coupons;
 mod m0007_ranking;
 mod m0008_analytics;
 mod m0009_data_platform;
+mod m0010_outbox_events;
 
 use sea_orm::{DatabaseConnection, DbBackend, sqlx};
 use sea_orm_migration::prelude::*;
@@ -30,6 +31,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0007_ranking::Migration),
             Box::new(m0008_analytics::Migration),
             Box::new(m0009_data_platform::Migration),
+            Box::new(m0010_outbox_events::Migration),
         ]
     }
 }

@@ -3,76 +3,25 @@
 //! Order and other stores call `insert_rows`; the relay holds an `Outbox`.
 
 mod depth;
+pub(crate) mod packed;
+mod rows;
 
 use std::collections::HashSet;
 
 use async_trait::async_trait;
 use messaging::outbox::{Depth, Error as OutboxError, Lease, Page, Row, Store};
-use sea_orm::{ConnectionTrait, QueryResult, Value};
+use sea_orm::{ConnectionTrait, Value};
 use uuid::Uuid;
 
+pub use self::rows::insert_rows;
+pub(super) use self::rows::write_rows;
+use self::rows::{COLUMNS, row_of, uuid};
+
 use super::dialect::{list, padded};
-use super::writes::Writes;
 use super::{AsSqlError, Database, Dialect, Error, Transaction, follow_up};
 
 /// Ids a statement that names rows.
 const IDS_MAX: usize = 512;
-const COLUMNS: &str =
-    "shard, id, aggregatetype, aggregateid, type, payload, headers, seq, traceparent, created_us";
-/// Length of a W3C traceparent; anything else is none.
-const TRACEPARENT_BYTES: usize = 55;
-
-/// Writes rows in the caller's transaction.
-///
-/// # Errors
-/// As `write_rows`; otherwise what the database says.
-pub async fn insert_rows(tx: &Transaction, dialect: Dialect, events: &[Row]) -> Result<(), Error> {
-    let mut writes = Writes::new(dialect);
-    write_rows(&mut writes, events)?;
-    writes.send(tx).await
-}
-
-/// Adds rows to what a transaction writes.
-///
-/// # Errors
-/// `Error::Other` for a payload that is not UTF-8.
-pub(super) fn write_rows(writes: &mut Writes, events: &[Row]) -> Result<(), Error> {
-    let rows = events.iter().map(texts).collect::<Result<Vec<_>, _>>()?;
-    let head = format!("INSERT INTO outbox ({COLUMNS})");
-    writes.insert(&head, &rows, |(event, payload, headers), row| {
-        let trace = event.traceparent.as_deref();
-        let trace = trace.filter(|trace| trace.len() == TRACEPARENT_BYTES && trace.is_ascii());
-        row.int(i64::from(event.shard))
-            .text(
-                &*event
-                    .id
-                    .hyphenated()
-                    .encode_lower(&mut Uuid::encode_buffer()),
-            )
-            .text(event.topic.as_str())
-            .text(event.key.as_str())
-            .text(event.kind.as_str())
-            .text(*payload)
-            .text(headers.as_deref())
-            .int(event.seq)
-            .text(trace)
-            .int(event.created_us);
-    });
-    Ok(())
-}
-
-/// The row with its payload and its headers as they are stored.
-fn texts(row: &Row) -> Result<(&Row, &str, Option<String>), Error> {
-    let payload = std::str::from_utf8(&row.payload)
-        .map_err(|e| Error::Other(format!("payload of event {} is not UTF-8: {e}", row.id)))?;
-    let headers = match row.headers.is_empty() {
-        true => None,
-        false => {
-            Some(serde_json::to_string(&row.headers).map_err(|e| Error::Other(e.to_string()))?)
-        }
-    };
-    Ok((row, payload, headers))
-}
 
 /// The relay's side of the table.
 #[derive(Clone, Debug)]
@@ -146,33 +95,6 @@ impl Outbox {
         }
         Ok(rows)
     }
-}
-
-fn uuid(text: &str) -> Result<Uuid, Error> {
-    text.parse()
-        .map_err(|e| Error::Other(format!("outbox id {text}: {e}")))
-}
-
-fn row_of(row: &QueryResult) -> Result<Row, Error> {
-    let id: String = row.try_get_by(1)?;
-    let payload: String = row.try_get_by(5)?;
-    let headers: Option<String> = row.try_get_by(6)?;
-    Ok(Row {
-        shard: row.try_get_by(0)?,
-        id: uuid(&id)?,
-        topic: row.try_get_by(2)?,
-        key: row.try_get_by(3)?,
-        kind: row.try_get_by(4)?,
-        payload: payload.into(),
-        headers: match headers {
-            Some(text) => serde_json::from_str(&text)
-                .map_err(|e| Error::Other(format!("headers of outbox row {id}: {e}")))?,
-            None => Vec::new(),
-        },
-        seq: row.try_get_by(7)?,
-        traceparent: row.try_get_by(8)?,
-        created_us: row.try_get_by(9)?,
-    })
 }
 
 /// What goes wrong inside the store's transactions.

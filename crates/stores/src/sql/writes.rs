@@ -311,7 +311,7 @@ mod tests {
         let text = gathered(Dialect::MySql);
         assert_eq!(
             text.sql,
-            "INSERT INTO t (a, b, c, d) VALUES (1, 'x', _binary '{}', NOW()), (2, _utf8mb4 X'69742773', _binary '{}', NOW());\
+            "INSERT INTO t (a, b, c, d) VALUES (1, 'x', _binary '{}', NOW()), (2, 'it''s', _binary '{}', NOW());\
              UPDATE t FORCE INDEX (PRIMARY) SET n = n - CASE id WHEN 3 THEN 2 WHEN 7 THEN 1 END WHERE id IN (3, 7) AND day = 9;\
              DELETE FROM t WHERE a = 5"
         );
@@ -319,7 +319,7 @@ mod tests {
         let text = gathered(Dialect::Sqlite);
         assert_eq!(
             text.sql,
-            "INSERT INTO t (a, b, c, d) VALUES (1, 'x', CAST('{}' AS BLOB), NOW()), (2, CAST(X'69742773' AS TEXT), CAST('{}' AS BLOB), NOW());\
+            "INSERT INTO t (a, b, c, d) VALUES (1, 'x', CAST('{}' AS BLOB), NOW()), (2, 'it''s', CAST('{}' AS BLOB), NOW());\
              UPDATE t SET n = n - CASE id WHEN 3 THEN 2 WHEN 7 THEN 1 END WHERE id IN (3, 7) AND day = 9;\
              DELETE FROM t WHERE a = 5"
         );

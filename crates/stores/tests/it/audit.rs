@@ -11,14 +11,17 @@ use commerce::ids::ProductId;
 use commerce::ranking::ports::{Card, Shelf};
 use commerce::ranking::{Ports, Rankings};
 use messaging::envelope::Identity;
+use messaging::outbox::{Event, Packing};
 use sea_orm::ConnectionTrait;
 use stores::audit::{self, Boards, Noted, Outside, Report, Still};
 use stores::embedded::board::SqlBoard;
 use stores::sql::coupons::SqlCoupons;
 use stores::sql::ranking::SqlSalesHistory;
 use stores::sql::{Database, Error, notes, within};
+use uuid::Uuid;
 
 use crate::backends::{Backend, on_both};
+use crate::outbox;
 
 on_both!(
     a_shop_in_order_is_clean,
@@ -306,6 +309,25 @@ async fn each_kind_of_damage_is_named(backend: &Backend) {
     assert!(report.is_clean(), "{report:#?}");
 }
 
+/// Events of these numbers, in one row of the outbox.
+async fn waits(db: &Database, numbers: &[i64]) {
+    let event = |number: &i64| Event {
+        id: Uuid::now_v7(),
+        shard: 0,
+        topic: "order-completed-topic".into(),
+        key: "2".into(),
+        kind: "order.completed".into(),
+        payload: "{}".into(),
+        seq: Some(*number),
+        traceparent: None,
+        headers: Vec::new(),
+        created_us: 0,
+    };
+    let rows = Packing::default().rows(numbers.iter().map(event).collect());
+    assert_eq!(rows.len(), 1);
+    outbox::write(db, &rows).await;
+}
+
 async fn what_is_under_way_is_no_difference(backend: &Backend) {
     let (db, rankings) = shop(backend).await;
     execute(
@@ -314,17 +336,18 @@ async fn what_is_under_way_is_no_difference(backend: &Backend) {
     )
     .await;
     note(&db, "analytics", &[1]).await;
-    let waits = "INSERT INTO outbox (shard, id, aggregatetype, aggregateid, type, payload, seq, created_us) VALUES (0, '018f0000-0000-7000-8000-000000000001', 'order-completed-topic', '2', 'order.completed', '{}', 2, 0)";
-    execute(&db, waits).await;
-    let report = audited(&db, &rankings, &[(Noted::Analytics, 3)]).await;
-    assert!(report.is_clean(), "{report:#?}");
-    let check = report
-        .checks
-        .iter()
-        .find(|c| c.name == "notes of the analytics");
-    let remarks = &check.unwrap().remarks;
-    assert_eq!(remarks[0], "1 events pending in the outbox");
-    assert_eq!(remarks[1], "1 events dead-lettered, of orders [2]");
+    // Alone in its row, and beside another.
+    for numbers in [&[2][..], &[900, 2]] {
+        execute(&db, "DELETE FROM outbox").await;
+        waits(&db, numbers).await;
+        let report = audited(&db, &rankings, &[(Noted::Analytics, 3)]).await;
+        assert!(report.is_clean(), "{report:#?}");
+        let mut checks = report.checks.iter();
+        let check = checks.find(|c| c.name == "notes of the analytics");
+        let remarks = &check.unwrap().remarks;
+        assert_eq!(remarks[0], "1 events pending in the outbox");
+        assert_eq!(remarks[1], "1 events dead-lettered, of orders [2]");
+    }
     let missing = audited(&db, &rankings, &[]).await;
     assert_eq!(
         named(&missing),

@@ -4,7 +4,8 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use messaging::outbox::{Error, Lease, Row, Store};
+use messaging::outbox::{Error, Event, Lease, Packing, Row, Store};
+use sea_orm::ConnectionTrait;
 use stores::sql::outbox::{Outbox, insert_rows};
 use stores::sql::{Database, within};
 use uuid::Uuid;
@@ -13,6 +14,7 @@ use crate::backends::{Backend, on_both};
 
 on_both!(
     rows_come_back_as_they_were,
+    a_row_of_one_event_is_as_debezium_reads_it,
     rows_are_read_in_order_and_in_pages,
     exactly_the_named_rows_are_deleted,
     a_lease_has_one_owner_and_a_rising_token,
@@ -22,8 +24,8 @@ on_both!(
     depth_counts_all_shards,
 );
 
-fn row(shard: i32, key: &str) -> Row {
-    Row {
+fn event(shard: i32, key: &str) -> Event {
+    Event {
         id: Uuid::now_v7(),
         shard,
         topic: "order-completed-topic".into(),
@@ -37,7 +39,11 @@ fn row(shard: i32, key: &str) -> Row {
     }
 }
 
-async fn write(db: &Database, rows: &[Row]) {
+fn row(shard: i32, key: &str) -> Row {
+    event(shard, key).into()
+}
+
+pub async fn write(db: &Database, rows: &[Row]) {
     let written: Result<(), stores::sql::Error> = within(db, "test", |tx, _| {
         Box::pin(insert_rows(tx, db.dialect(), rows))
     })
@@ -52,28 +58,64 @@ async fn lease(outbox: &Outbox, owner: &str) -> Option<Lease> {
 async fn rows_come_back_as_they_were(backend: &Backend) {
     let db = backend.connect().await;
     let outbox = Outbox::new(db.clone());
-    let plain = row(0, "1");
-    let full = Row {
+    let plain = event(0, "1");
+    let full = Event {
         seq: Some(i64::MAX),
         traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into()),
         headers: vec![("x".into(), "1".into()), ("x".into(), "둘".into())],
-        ..row(0, "키-😀")
+        ..event(0, "키-😀")
     };
-    let odd = Row {
+    let odd = Event {
         traceparent: Some("x".repeat(5_000)),
-        ..row(0, "")
+        payload: " it's \\ \"no\" JSON\n".into(),
+        ..event(0, "")
     };
-    write(&db, &[plain.clone(), full.clone(), odd.clone()]).await;
-    let kept = Row {
+    let kept = Event {
         traceparent: None,
-        ..odd
+        ..odd.clone()
     };
-    let all = [plain, full, kept];
+    let several = |last: Event| Row {
+        id: plain.id,
+        shard: 0,
+        events: vec![plain.clone(), full.clone(), last],
+    };
+    let last = event(0, "last");
+    let row_of = |event: &Event| Row::from(event.clone());
+    write(&db, &[several(odd.clone()), row_of(&last)]).await;
+    let both = [several(kept.clone()), row_of(&last)];
+    assert_eq!(head(&outbox).await, both);
+    let held = lease(&outbox, "a").await.unwrap();
+    outbox.delete(&held, &both.map(|row| row.id)).await.unwrap();
+
+    write(&db, &[row_of(&plain), row_of(&full), odd.into()]).await;
+    let all = [plain, full, kept].map(Row::from);
     assert_eq!(head(&outbox).await, all);
     // The same by either way of reading.
     let except = HashSet::from([all[0].id]);
     let page = outbox.head(0, None, 10, &except).await.unwrap();
     assert_eq!(page.rows, all[1..]);
+}
+
+async fn a_row_of_one_event_is_as_debezium_reads_it(backend: &Backend) {
+    let db = backend.connect().await;
+    let one_a_row = Packing {
+        events_max: 1,
+        ..Packing::default()
+    };
+    let events = vec![event(0, "1"), event(0, "2")];
+    write(&db, &one_a_row.rows(events.clone())).await;
+    let columns = "SELECT id, aggregatetype, aggregateid, type, payload FROM outbox ORDER BY id";
+    let select = db.statement(columns, vec![]);
+    let rows = db.reader().query_all_raw(select).await.unwrap();
+    assert_eq!(rows.len(), 2);
+    for (row, event) in rows.iter().zip(events) {
+        let text = |column| row.try_get_by::<String, _>(column).unwrap();
+        assert_eq!(text("id"), event.id.to_string());
+        assert_eq!(text("aggregatetype"), event.topic);
+        assert_eq!(text("aggregateid"), event.key);
+        assert_eq!(text("type"), event.kind);
+        assert_eq!(text("payload"), event.payload);
+    }
 }
 
 async fn rows_are_read_in_order_and_in_pages(backend: &Backend) {
@@ -202,14 +244,14 @@ async fn an_uncommitted_row_is_neither_seen_nor_waited_for(backend: &Backend) {
             insert_rows(tx, dialect, rows).await?;
             let seen = head(outbox).await;
             assert_eq!(seen.len(), 1);
-            assert_eq!(seen[0].key, "late");
+            assert_eq!(seen[0].events[0].key, "late");
             Ok(())
         })
     })
     .await;
     written.unwrap();
-    let keys = head(&outbox).await.into_iter().map(|row| row.key);
-    let keys: Vec<String> = keys.collect();
+    let rows = head(&outbox).await;
+    let keys: Vec<&str> = rows.iter().map(|row| row.events[0].key.as_str()).collect();
     assert_eq!(keys, ["early", "late"]);
 }
 
@@ -220,8 +262,16 @@ async fn depth_counts_all_shards(backend: &Backend) {
         outbox.depth().await.unwrap(),
         messaging::outbox::Depth::default()
     );
-    write(&db, &[row(0, "1"), row(1, "2"), row(3, "3")]).await;
+    let events = (0..50).map(|n| event(n % 3, &n.to_string()));
+    let rows = Packing::default().rows(events.collect());
+    assert_eq!(rows.len(), 5);
+    write(&db, &rows).await;
     let depth = outbox.depth().await.unwrap();
-    assert_eq!(depth.rows, 3);
+    assert_eq!(depth.events, 50);
     assert!(depth.oldest_us > 0);
+    assert!(outbox.holds(50).await.unwrap());
+    assert!(!outbox.holds(51).await.unwrap());
+    let newest = outbox.newest().await.unwrap();
+    assert_eq!(newest, rows.iter().map(|row| row.id).max());
+    assert_eq!(outbox.events_up_to(newest.unwrap()).await.unwrap(), 50);
 }

@@ -8,15 +8,16 @@ use std::time::Duration;
 use messaging::embedded::{self, EmbeddedLog};
 use messaging::log::{EventLog, TopicSpec};
 use messaging::outbox::relay::{Relay, Settings, Wake};
-use messaging::outbox::{Row, Store, shard_of};
+use messaging::outbox::{Event, Packing, Store, shard_of};
 use messaging::record::TopicPartition;
-use stores::sql::outbox::{Outbox, insert_rows};
-use stores::sql::{Database, within};
+use stores::sql::Database;
+use stores::sql::outbox::Outbox;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::backends::{Backend, on_both};
+use crate::outbox;
 
 on_both!(everything_committed_is_published_and_gone);
 
@@ -25,9 +26,9 @@ const WRITERS: usize = 4;
 const BATCHES: usize = 40;
 const BATCH: usize = 50;
 
-fn row(n: usize) -> Row {
+fn event(n: usize) -> Event {
     let key = n.to_string();
-    Row {
+    Event {
         id: Uuid::now_v7(),
         shard: shard_of(&key, SHARDS),
         topic: "a".into(),
@@ -42,16 +43,12 @@ fn row(n: usize) -> Row {
 }
 
 async fn write(db: &Database, wake: &Wake, count: usize) -> Vec<Uuid> {
-    let rows: Vec<Row> = (0..count).map(row).collect();
-    let (dialect, events) = (db.dialect(), rows.as_slice());
-    let written: Result<(), stores::sql::Error> = within(db, "test", |tx, _| {
-        Box::pin(insert_rows(tx, dialect, events))
-    })
-    .await;
-    written.unwrap();
-    let ids = rows.iter().map(|row| row.id).collect();
+    let events: Vec<Event> = (0..count).map(event).collect();
+    let ids = events.iter().map(|event| event.id).collect();
+    let packed = Packing::default().rows(events);
+    outbox::write(db, &packed).await;
     // Fewer than are written fit, so that some are found in the table only.
-    wake.committed(rows);
+    wake.committed(packed);
     ids
 }
 
@@ -148,8 +145,8 @@ async fn everything_committed_is_published_and_gone(backend: &Backend) {
         .map(|id| id.to_string())
         .collect();
     testkit::eventually(Duration::from_secs(60), "the outbox drains", async || {
-        let rows = outbox.depth().await?.rows;
-        anyhow::ensure!(rows == 0, "{rows} rows");
+        let events = outbox.depth().await?.events;
+        anyhow::ensure!(events == 0, "{events} events");
         Ok(())
     })
     .await;

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use messaging::outbox::Row;
+use messaging::outbox::Event;
 
 use super::{at, pending, product, stocked, user, won};
 use crate::catalogue::Listing;
@@ -52,26 +52,25 @@ fn cancelled() -> Turn {
         .turn
 }
 
-/// All of a row but its id and shard, and its value as it is written.
-fn told(row: &Row) -> String {
+/// All of an event but its id and shard, and its value as it is written.
+fn told(event: &Event) -> String {
     format!(
         "{} key={} kind={} seq={:?} headers={:?} trace={:?} created={}\n{}",
-        row.topic,
-        row.key,
-        row.kind,
-        row.seq,
-        row.headers,
-        row.traceparent,
-        row.created_us,
-        String::from_utf8_lossy(&row.payload)
+        event.topic,
+        event.key,
+        event.kind,
+        event.seq,
+        event.headers,
+        event.traceparent,
+        event.created_us,
+        String::from_utf8_lossy(&event.payload)
     )
 }
 
 fn all(events: &Events, turn: &Turn) -> String {
-    let rows = FollowUp::ALL
-        .iter()
-        .flat_map(|step| events.rows(turn, *step));
-    rows.map(|row| told(&row)).collect::<Vec<_>>().join("\n\n")
+    let events = FollowUp::ALL.iter().flat_map(|step| events.of(turn, *step));
+    let told: Vec<String> = events.map(|event| told(&event)).collect();
+    told.join("\n\n")
 }
 
 #[test]
@@ -97,15 +96,15 @@ fn a_sale_with_the_jvm_shops_keys_and_rfc_times() {
 }
 
 #[test]
-fn rows_ascend_and_keep_to_their_shards() {
+fn they_ascend_and_keep_to_their_shards() {
     let events = Events::default();
-    let rows: Vec<Row> = FollowUp::ALL
+    let all: Vec<Event> = FollowUp::ALL
         .iter()
-        .flat_map(|step| events.rows(&sale(), *step))
+        .flat_map(|step| events.of(&sale(), *step))
         .collect();
-    assert!(rows.is_sorted_by(|a, b| a.id < b.id));
-    for row in rows {
-        assert_eq!(row.shard, messaging::outbox::shard_of(&row.key, 4));
+    assert!(all.is_sorted_by(|a, b| a.id < b.id));
+    for event in all {
+        assert_eq!(event.shard, messaging::outbox::shard_of(&event.key, 4));
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use messaging::outbox::Row;
+use messaging::outbox::Event;
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
@@ -121,7 +121,7 @@ struct NoInline;
 
 #[async_trait]
 impl InlineFollowUps for NoInline {
-    async fn run(&self, step: FollowUp, _: &[Row]) -> Result<(), String> {
+    async fn run(&self, step: FollowUp, _: &[Event]) -> Result<(), String> {
         Err(format!("{step:?} goes by event"))
     }
 }

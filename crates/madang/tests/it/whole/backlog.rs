@@ -10,7 +10,7 @@ on_both!(a_full_outbox_refuses_orders_until_it_drains);
 
 async fn a_full_outbox_refuses_orders_until_it_drains(stage: Stage) {
     let stage = stage
-        .env("MADANG_OUTBOX__ROWS_MAX", "12")
+        .env("MADANG_OUTBOX__EVENTS_MAX", "12")
         .env("MADANG_OUTBOX__DEPTH_MS", "20");
     stage.seed(1, 1, 1_000, 0, 1).await;
     let alone = stage.settings.clone().arg("--role").arg("api");

@@ -1,6 +1,6 @@
-//! From a row of the outbox to a record of the log, and to a dead letter when the log refuses it.
-//! Pure but for the trace id it draws where a row has none.
-//! The relay calls it for each row it publishes.
+//! From an event of the outbox to a record of the log, and to a dead letter when the log refuses it.
+//! Pure but for the trace id it draws where an event has none.
+//! The relay calls it for each event it publishes.
 
 use bytes::Bytes;
 
@@ -9,12 +9,12 @@ use crate::consumer::Failure;
 use crate::consumer::journey;
 use crate::envelope::{Envelope, TRACEPARENT};
 use crate::log::TopicSpec;
-use crate::outbox::Row;
+use crate::outbox::Event;
 use crate::record::Outgoing;
 
 const FAILURE_BYTES_MAX: usize = 8 * 1024;
 
-/// Where a row goes whose topic refuses it for good.
+/// Where an event goes whose topic refuses it for good.
 #[must_use]
 pub fn dead_letter_topic(topic: &str) -> String {
     crate::consumer::dead_letter_topic(topic, "outbox")
@@ -29,56 +29,66 @@ pub fn required_topics(source: &TopicSpec) -> Vec<TopicSpec> {
     )]
 }
 
-pub(super) fn outgoing(row: &Row, settings: &Settings) -> Outgoing {
+pub(super) fn outgoing(event: &Event, settings: &Settings) -> Outgoing {
     // One kind may go to several topics, whose readers know it by different classes.
-    let by_topic = settings.type_ids.get(&row.topic);
+    let by_topic = settings.type_ids.get(&event.topic);
     let type_id = by_topic
-        .or_else(|| settings.type_ids.get(&row.kind))
+        .or_else(|| settings.type_ids.get(&event.kind))
         .cloned()
-        .unwrap_or_else(|| row.kind.clone().into());
+        .unwrap_or_else(|| event.kind.clone().into());
     let envelope = Envelope {
-        id: row.id,
-        kind: row.kind.clone().into(),
+        id: event.id,
+        kind: event.kind.clone().into(),
         type_id,
         source: settings.source.clone(),
-        time: jiff::Timestamp::from_microsecond(row.created_us).unwrap_or_default(),
-        seq: row.seq,
-        traceparent: Some(traceparent(row)),
+        time: jiff::Timestamp::from_microsecond(event.created_us).unwrap_or_default(),
+        seq: event.seq,
+        traceparent: Some(traceparent(event)),
     };
     let mut headers = envelope.headers();
-    for (name, value) in &row.headers {
+    for (name, value) in &event.headers {
         if name != TRACEPARENT {
             headers.append(name.clone(), value.clone().into_bytes());
         }
     }
     Outgoing {
-        topic: row.topic.clone(),
+        topic: event.topic.clone(),
         partition: None,
-        key: Some(Bytes::copy_from_slice(row.key.as_bytes())),
-        value: Some(row.payload.clone()),
+        key: Some(Bytes::copy_from_slice(event.key.as_bytes())),
+        value: Some(event.payload.clone()),
         headers,
         timestamp_ms: None,
     }
 }
 
-pub(super) fn dead_letter(row: &Row, settings: &Settings, error: &crate::log::Error) -> Outgoing {
-    let record = outgoing(row, settings);
+pub(super) fn dead_letter(
+    event: &Event,
+    settings: &Settings,
+    error: &crate::log::Error,
+) -> Outgoing {
+    let record = outgoing(event, settings);
     let failure = Failure::new("EventLogRefused", error.to_string());
     Outgoing {
-        topic: dead_letter_topic(&row.topic),
-        headers: journey::refused_headers(record.headers, &row.topic, &failure, FAILURE_BYTES_MAX),
+        topic: dead_letter_topic(&event.topic),
+        headers: journey::refused_headers(
+            record.headers,
+            &event.topic,
+            &failure,
+            FAILURE_BYTES_MAX,
+        ),
         ..record
     }
 }
 
-/// The row's own, or a header's, or a fresh one: each record has exactly one that is valid.
-fn traceparent(row: &Row) -> String {
-    let header = row
+/// The event's own, or a header's, or a fresh one: each record has exactly one that is valid.
+fn traceparent(event: &Event) -> String {
+    let header = event
         .headers
         .iter()
         .rev()
         .find(|(name, _)| name == TRACEPARENT);
-    row.traceparent
+    event
+        .traceparent
         .as_deref()
         .into_iter()
         .chain(header.map(|(_, value)| value.as_str()))
@@ -115,8 +125,8 @@ mod tests {
 
     use super::*;
 
-    fn row(traceparent: Option<&str>, headers: Vec<(String, String)>) -> Row {
-        Row {
+    fn event(traceparent: Option<&str>, headers: Vec<(String, String)>) -> Event {
+        Event {
             id: Uuid::now_v7(),
             shard: 0,
             topic: "t".into(),
@@ -131,19 +141,19 @@ mod tests {
     }
 
     #[test]
-    fn a_row_becomes_a_record_with_its_envelope() {
+    fn an_event_becomes_a_record_with_its_envelope() {
         let settings = Settings {
             type_ids: [("order.completed".to_owned(), "com.Order".into())].into(),
             ..Settings::default()
         };
-        let row = row(None, vec![("x".into(), "1".into())]);
-        let record = outgoing(&row, &settings);
+        let event = event(None, vec![("x".into(), "1".into())]);
+        let record = outgoing(&event, &settings);
         assert_eq!(record.topic, "t");
         assert_eq!(record.key.as_deref(), Some("7".as_bytes()));
         let text = |name| record.headers.text(name);
         assert_eq!(text("__TypeId__"), Some("com.Order"));
         assert_eq!(text("ce_type"), Some("order.completed"));
-        assert_eq!(text("ce_id"), Some(row.id.to_string().as_str()));
+        assert_eq!(text("ce_id"), Some(event.id.to_string().as_str()));
         assert_eq!(text("ce_time"), Some("2023-11-14T22:13:20.123456Z"));
         assert_eq!(text("madang-seq"), Some("9"));
         assert_eq!(text("x"), Some("1"));
@@ -153,7 +163,7 @@ mod tests {
         #[test]
         fn exactly_one_valid_traceparent(own in prop::option::of("[0-9a-f-]{0,60}"), other in prop::option::of("[0-9a-f-]{0,60}")) {
             let headers = other.map(|value| (TRACEPARENT.to_owned(), value)).into_iter().collect();
-            let record = outgoing(&row(own.as_deref(), headers), &Settings::default());
+            let record = outgoing(&event(own.as_deref(), headers), &Settings::default());
             let found: Vec<_> = record.headers.iter().filter(|(name, _)| *name == TRACEPARENT).collect();
             prop_assert_eq!(found.len(), 1);
             prop_assert!(is_traceparent(record.headers.text(TRACEPARENT).unwrap_or_default()));
@@ -161,17 +171,20 @@ mod tests {
     }
 
     #[test]
-    fn a_rows_own_trace_goes_on() {
+    fn its_own_trace_goes_on() {
         let own = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
         let header = "00-1af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
         let headers = vec![(TRACEPARENT.to_owned(), header.to_owned())];
-        let of = |row: Row| {
-            outgoing(&row, &Settings::default())
+        let of = |event: Event| {
+            outgoing(&event, &Settings::default())
                 .headers
                 .text(TRACEPARENT)
                 .map(ToOwned::to_owned)
         };
-        assert_eq!(of(row(Some(own), headers.clone())).as_deref(), Some(own));
-        assert_eq!(of(row(Some("nonsense"), headers)).as_deref(), Some(header));
+        assert_eq!(of(event(Some(own), headers.clone())).as_deref(), Some(own));
+        assert_eq!(
+            of(event(Some("nonsense"), headers)).as_deref(),
+            Some(header)
+        );
     }
 }

@@ -1,5 +1,5 @@
 //! The relay: publishes what the outbox holds, in order within a shard, and deletes exactly what the log has acknowledged.
-//! At least once: a row is gone only after its record is durable, and a crash between the two sends it again.
+//! At least once: a row is gone only after the records of its events are durable, and a crash between the two sends it again.
 //! The binary runs one in the relay role; stores wake it.
 
 mod mapping;
@@ -95,7 +95,7 @@ impl Relay {
     }
 
     /// One pass over the shard, from its head to its end: takes the lease, publishes, deletes, gives the lease up.
-    /// Returns how many rows it published; 0 when another owner has the shard.
+    /// Returns how many events it published; 0 when another owner has the shard.
     pub async fn relay_once(&self, shard: i32) -> Result<u64, Error> {
         Shard::new(Arc::clone(&self.shared), shard).once().await
     }
@@ -109,7 +109,7 @@ async fn show_depth(shared: &Shared) {
         tick.tick().await;
         // A store that is away is the shards' news; the gauges keep their last value.
         if let Ok(depth) = shared.store.depth().await {
-            gauge!("madang_outbox_rows").set(depth.rows as f64);
+            gauge!("madang_outbox_events").set(depth.events as f64);
             gauge!("madang_outbox_oldest_age_seconds").set(depth.oldest_us as f64 / 1e6);
         }
     }

@@ -14,7 +14,7 @@ use super::mapping;
 use super::settling::Sent;
 use super::shard::Shard;
 use crate::backoff::next_look;
-use crate::outbox::{Error, Row};
+use crate::outbox::{Error, Row, events_in};
 use crate::record::Outgoing;
 
 impl Shard {
@@ -25,14 +25,14 @@ impl Shard {
         if rows.is_empty() {
             return false;
         }
-        self.space_batches(Instant::now(), rows.len());
+        self.space_batches(Instant::now(), events_in(&rows));
         self.send(rows);
         true
     }
 
     /// Looks at the table after the cursor and sends what is not known yet.
     pub(super) async fn read(&mut self) -> Result<(), Error> {
-        let limit = self.shared.settings.batch_max.max(1);
+        let limit = (self.shared.settings.batch_max / self.events_a_row).max(1);
         let asked = Instant::now();
         // In a backlog all that is known lies before the cursor, and nothing need be passed over.
         let nothing = HashSet::new();
@@ -44,10 +44,15 @@ impl Shard {
             .head(self.shard, self.cursor, limit, except)
             .await?;
         self.at_end = page.end;
+        let events = events_in(&page.rows);
+        if !page.rows.is_empty() {
+            let a_row = events.div_ceil(page.rows.len());
+            self.events_a_row = u32::try_from(a_row).unwrap_or(u32::MAX).max(1);
+        }
         self.poll_every = self.next_poll(!page.rows.is_empty());
         self.poll_at = asked + self.poll_every;
         if page.end {
-            self.space_batches(asked, page.rows.len());
+            self.space_batches(asked, events);
         }
         self.cursor = page.last.or(self.cursor);
         // Reading may have taken long: only what comes back in time may go out.
@@ -69,9 +74,9 @@ impl Shard {
 
     /// After a batch of so many rows that began then; a full one is followed at once. The shards of a process keep the same
     /// beat, so that what they send at once is one request a partition.
-    fn space_batches(&mut self, began: Instant, rows: usize) {
+    fn space_batches(&mut self, began: Instant, events: usize) {
         let settings = &self.shared.settings;
-        if rows < settings.batch_max as usize {
+        if events < settings.batch_max as usize {
             self.next_batch = next_beat(self.shared.started, began, settings.batch_interval_ms);
         }
     }
@@ -79,22 +84,35 @@ impl Shard {
     fn send(&mut self, mut rows: Vec<Row>) {
         let now = Instant::now();
         rows.retain(|row| !self.known.contains(&row.id) && !self.is_held(row, now));
+        self.leave_out_what_is_there(&mut rows);
         if rows.is_empty() {
             return;
         }
-        histogram!("madang_outbox_batch_rows").record(rows.len() as f64);
         let settings = &self.shared.settings;
-        let batch = rows
-            .iter()
-            .map(|row| mapping::outgoing(row, settings))
+        let events = rows.iter().flat_map(|row| &row.events);
+        let batch: Vec<Outgoing> = events
+            .map(|event| mapping::outgoing(event, settings))
             .collect();
+        histogram!("madang_outbox_batch_events").record(batch.len() as f64);
         self.publish(rows, batch, false);
+    }
+
+    /// Of rows that were sent in part, what the log has already.
+    fn leave_out_what_is_there(&mut self, rows: &mut [Row]) {
+        if self.there.is_empty() {
+            return;
+        }
+        for row in rows {
+            if let Some(there) = self.there.get(&row.id) {
+                row.events.retain(|event| !there.contains(&event.id));
+            }
+        }
     }
 
     fn is_held(&self, row: &Row, now: Instant) -> bool {
         let held = [
             self.refused.get(&row.id),
-            self.missing_topics.get(&row.topic),
+            self.missing_topics.get(row.topic()),
         ];
         held.into_iter().flatten().any(|held| now < held.again)
     }

@@ -17,7 +17,7 @@ pub struct Settings {
     pub shards: i32,
     /// How long a shard stays ours without word from us. The log's own time-out of a record must be below half of it.
     pub lease_ms: u64,
-    /// Rows in one batch at most.
+    /// Events in one batch, at most but for those that share a row with the last; and the most rows that a look at the table reads.
     pub batch_max: u32,
     /// A shard's batches begin at most this often while they are not full: many small batches cost more than they bring.
     /// The first row after a pause waits for nothing. 0: never wait.
@@ -41,7 +41,7 @@ pub struct Settings {
     pub backoff: Backoff,
     /// `ce_source` of every event.
     pub source: Bytes,
-    /// From a row's topic, or else its `kind`, to its `__TypeId__`; a kind that is missing is its own type id.
+    /// From an event's topic, or else its `kind`, to its `__TypeId__`; a kind that is missing is its own type id.
     pub type_ids: HashMap<String, Bytes>,
 }
 

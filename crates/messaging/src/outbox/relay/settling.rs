@@ -1,18 +1,20 @@
-//! What becomes of rows once the log has answered for them: to be deleted, to be sent again, to a dead-letter topic, or kept back.
+//! What becomes of rows once the log has answered for their events: to be deleted, to be sent again, to a dead-letter topic, or kept back.
 //! Nothing is decided here about when; the shard's turn does that.
 //! Part of the shard.
 
 use metrics::{Counter, Histogram, counter, histogram};
 use tokio::time::Instant;
+use uuid::Uuid;
 
 use super::mapping;
 use super::shard::Shard;
 use crate::log;
 use crate::outbox::Row;
 
-/// A batch that has been published, row by row.
+/// A batch that has been published.
 pub(super) struct Sent {
     pub rows: Vec<Row>,
+    /// Of the rows' events, one after another.
     pub results: Vec<Result<log::Acknowledged, log::Error>>,
     /// It went to dead-letter topics.
     pub dead: bool,
@@ -52,6 +54,9 @@ impl Meters {
     }
 }
 
+/// Events of a row that the log has not acknowledged, each with what it said of it, if anything.
+type Left = (Row, Vec<Option<log::Error>>);
+
 impl Shard {
     pub(super) fn settle(&mut self, sent: Sent) {
         let Sent {
@@ -62,32 +67,109 @@ impl Shard {
         let mut results = results.into_iter();
         let now_us = jiff::Timestamp::now().as_microsecond();
         let mut away = None;
-        let mut dead_letters = (Vec::new(), Vec::new());
+        let mut refused = Vec::new();
         for row in rows {
-            match results.next() {
-                Some(Ok(_)) => self.acknowledge(&row, dead, now_us),
-                Some(Err(error @ log::Error::Unavailable(_))) => {
-                    self.known.remove(&row.id);
-                    away = Some(error);
-                }
-                None => {
-                    self.known.remove(&row.id);
-                }
-                Some(Err(error)) if dead => self.hold_row(&row, &error),
-                Some(Err(error @ log::Error::UnknownTopic(_))) => self.hold_topic(&row, &error),
-                Some(Err(error)) => {
-                    if !self.refused.contains_key(&row.id) {
-                        tracing::error!(shard = self.shard, id = %row.id, topic = row.topic, %error, "event refused, to its dead-letter topic");
-                    }
-                    dead_letters
-                        .1
-                        .push(mapping::dead_letter(&row, &self.shared.settings, &error));
-                    dead_letters.0.push(row);
-                }
+            let answers = results.by_ref().take(row.events.len()).collect();
+            let Some((row, errors)) = self.take_answers(row, answers, dead, now_us) else {
+                continue;
+            };
+            let answered: Vec<&log::Error> = errors.iter().flatten().collect();
+            let is_final = |error: &&log::Error| !matches!(error, log::Error::Unavailable(_));
+            let is_missing = |error: &&log::Error| matches!(error, log::Error::UnknownTopic(_));
+            if answered.len() < errors.len() || !answered.iter().all(is_final) {
+                self.known.remove(&row.id);
+                let unavailable = errors.into_iter().flatten().find(|error| !is_final(&error));
+                away = unavailable.or(away);
+            } else if dead {
+                self.hold_row(&row, answered[0]);
+            } else if let Some(error) = answered.into_iter().find(is_missing) {
+                self.hold_topic(&row, error);
+            } else {
+                refused.push((row, errors));
             }
         }
         self.note_weather(away);
-        let (rows, batch) = dead_letters;
+        self.bury(refused);
+    }
+
+    /// What was acknowledged is counted, and will not be sent again; a row whose events all were is to be deleted.
+    fn take_answers(
+        &mut self,
+        mut row: Row,
+        answers: Vec<Result<log::Acknowledged, log::Error>>,
+        dead: bool,
+        now_us: i64,
+    ) -> Option<Left> {
+        let taken = answers.iter().filter(|answer| answer.is_ok()).count();
+        if taken > 0 {
+            self.published += taken as u64;
+            if !self.missing_topics.is_empty() {
+                self.missing_topics.remove(row.topic());
+            }
+            if !self.meters.contains_key(row.topic()) {
+                let topic = row.topic().to_owned();
+                self.meters.insert(topic.clone(), Meters::of(&topic));
+            }
+        }
+        let meters = self.meters.get(row.topic());
+        let mut answers = answers.into_iter();
+        let (mut there, mut left, mut errors) = (Vec::new(), Vec::new(), Vec::new());
+        for event in std::mem::take(&mut row.events) {
+            match answers.next() {
+                Some(Ok(_)) => {
+                    if let Some(meters) = meters {
+                        meters.acknowledged(dead, now_us - event.created_us);
+                    }
+                    there.push(event.id);
+                }
+                other => {
+                    errors.push(other.and_then(Result::err));
+                    left.push(event);
+                }
+            }
+        }
+        if left.is_empty() {
+            self.acknowledge(row.id);
+            return None;
+        }
+        self.remember(row.id, there);
+        row.events = left;
+        Some((row, errors))
+    }
+
+    /// All events of the row are there: it is to be deleted.
+    fn acknowledge(&mut self, row: Uuid) {
+        if self.acknowledged.is_empty() {
+            self.acknowledged_at = Instant::now();
+        }
+        self.acknowledged.push(row);
+        self.refused.remove(&row);
+        self.there.remove(&row);
+    }
+
+    /// Some events of a row are there. Where that cannot be remembered they will be sent again with the others.
+    fn remember(&mut self, row: Uuid, events: Vec<Uuid>) {
+        let is_known = self.there.contains_key(&row);
+        if events.is_empty() || (!is_known && self.there.len() >= self.shared.settings.held_max) {
+            return;
+        }
+        self.there.entry(row).or_default().extend(events);
+    }
+
+    /// Sends to dead-letter topics what its own topic refuses for good.
+    fn bury(&mut self, refused: Vec<Left>) {
+        let mut rows = Vec::with_capacity(refused.len());
+        let mut batch = Vec::new();
+        for (row, errors) in refused {
+            let is_new = !self.refused.contains_key(&row.id);
+            for (event, error) in row.events.iter().zip(errors.iter().flatten()) {
+                if is_new {
+                    tracing::error!(shard = self.shard, id = %event.id, topic = event.topic, %error, "event refused, to its dead-letter topic");
+                }
+                batch.push(mapping::dead_letter(event, &self.shared.settings, error));
+            }
+            rows.push(row);
+        }
         if self
             .publish_until()
             .is_some_and(|until| Instant::now() < until)
@@ -98,29 +180,10 @@ impl Shard {
         }
     }
 
-    fn acknowledge(&mut self, row: &Row, dead: bool, now_us: i64) {
-        if self.acknowledged.is_empty() {
-            self.acknowledged_at = Instant::now();
-        }
-        self.acknowledged.push(row.id);
-        self.refused.remove(&row.id);
-        if !self.missing_topics.is_empty() {
-            self.missing_topics.remove(&row.topic);
-        }
-        self.published += 1;
-        if !self.meters.contains_key(&row.topic) {
-            self.meters
-                .insert(row.topic.clone(), Meters::of(&row.topic));
-        }
-        if let Some(meters) = self.meters.get(&row.topic) {
-            meters.acknowledged(dead, now_us - row.created_us);
-        }
-    }
-
     /// No topic takes the row: it stays where it is and is tried again later and later; its neighbours go on.
     fn hold_row(&mut self, row: &Row, error: &log::Error) {
         self.known.remove(&row.id);
-        counter!("madang_outbox_refused_total", "topic" => row.topic.clone()).increment(1);
+        counter!("madang_outbox_refused_total", "topic" => row.topic().to_owned()).increment(1);
         let settings = &self.shared.settings;
         let now = Instant::now();
         let tries = self
@@ -129,8 +192,8 @@ impl Shard {
             .map_or(1, |held| held.tries.saturating_add(1));
         if tries == 1 {
             tracing::error!(
-                shard = self.shard, id = %row.id, topic = row.topic, %error,
-                "no dead-letter topic takes the event, it stays in the outbox",
+                shard = self.shard, id = %row.id, topic = row.topic(), %error,
+                "no dead-letter topic takes an event, its row stays in the outbox",
             );
             if self.refused.len() >= settings.held_max {
                 // It cannot be remembered: so that it does not spin, the shard slows down, and reads to its end before it sweeps.
@@ -147,17 +210,17 @@ impl Shard {
     fn hold_topic(&mut self, row: &Row, error: &log::Error) {
         self.known.remove(&row.id);
         let now = Instant::now();
-        let held = self.missing_topics.get(&row.topic);
+        let held = self.missing_topics.get(row.topic());
         if held.is_some_and(|held| now < held.again) {
             return;
         }
         let tries = held.map_or(1, |held| held.tries.saturating_add(1));
         if tries == 1 {
-            tracing::error!(shard = self.shard, topic = row.topic, %error, "events of this topic wait in the outbox");
+            tracing::error!(shard = self.shard, topic = row.topic(), %error, "events of this topic wait in the outbox");
         }
         let again = now + self.shared.settings.backoff.delay(tries);
         self.missing_topics
-            .insert(row.topic.clone(), Refused { tries, again });
+            .insert(row.topic().to_owned(), Refused { tries, again });
     }
 
     /// After a batch: is the log there?

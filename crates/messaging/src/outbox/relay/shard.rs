@@ -49,6 +49,8 @@ pub(super) struct Shard {
     /// When the first of these came back.
     pub(super) acknowledged_at: Instant,
     pub(super) refused: HashMap<Uuid, Refused>,
+    /// Of rows that have not gone, the events that the log has already.
+    pub(super) there: HashMap<Uuid, HashSet<Uuid>>,
     pub(super) missing_topics: HashMap<String, Refused>,
     /// More rows are refused than can be remembered.
     pub(super) overflowing: bool,
@@ -56,6 +58,9 @@ pub(super) struct Shard {
     pub(super) not_before: Instant,
     /// No batch begins before this, for batches of a worthwhile size.
     pub(super) next_batch: Instant,
+    /// Events a row, as the table was last read.
+    pub(super) events_a_row: u32,
+    /// Events.
     pub(super) published: u64,
     pub(super) meters: HashMap<String, Meters>,
 }
@@ -78,11 +83,13 @@ impl Shard {
             acknowledged: Vec::new(),
             acknowledged_at: now,
             refused: HashMap::new(),
+            there: HashMap::new(),
             missing_topics: HashMap::new(),
             overflowing: false,
             failures: 0,
             not_before: now,
             next_batch: now,
+            events_a_row: 1,
             published: 0,
             meters: HashMap::new(),
         }
@@ -300,6 +307,7 @@ impl Shard {
         self.known.clear();
         self.acknowledged.clear();
         self.refused.clear();
+        self.there.clear();
     }
 
     async fn rest(&mut self, cancel: &CancellationToken) {

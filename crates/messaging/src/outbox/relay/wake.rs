@@ -28,12 +28,14 @@ struct Handed {
     /// The shard is relayed by this process.
     ours: bool,
     rows: VecDeque<Row>,
+    /// Of all these rows.
+    events: usize,
     /// The table holds rows that were not handed over.
     more: bool,
 }
 
 impl Wake {
-    /// `handed_max`: rows of a shard that may wait in memory; what does not fit is read from the table.
+    /// `handed_max`: events of a shard that may wait in memory; what does not fit is read from the table.
     #[must_use]
     pub fn new(shards: i32, handed_max: usize) -> Self {
         Self {
@@ -75,18 +77,27 @@ impl Wake {
             handed.ours = ours;
             if !ours {
                 handed.rows = VecDeque::new();
+                handed.events = 0;
             }
         }
     }
 
-    /// The oldest of what was handed over, at most so many.
+    /// The oldest of what was handed over, whole rows until they hold so many events.
     pub(super) fn take(&self, shard: i32, max: usize) -> Vec<Row> {
         let Some(slot) = self.of(shard) else {
             return Vec::new();
         };
         let mut handed = slot.handed.lock();
-        let count = handed.rows.len().min(max);
-        handed.rows.drain(..count).collect()
+        let mut taken = Vec::new();
+        let mut events = 0;
+        while events < max
+            && let Some(row) = handed.rows.pop_front()
+        {
+            events += row.events.len();
+            taken.push(row);
+        }
+        handed.events -= events;
+        taken
     }
 
     pub(super) fn has_rows(&self, shard: i32) -> bool {
@@ -119,9 +130,14 @@ impl Slot {
             if !handed.ours {
                 return;
             }
-            let room = max.saturating_sub(handed.rows.len());
-            handed.more |= rows.len() > room;
-            handed.rows.extend(rows.into_iter().take(room));
+            for row in rows {
+                if handed.events + row.events.len() > max {
+                    handed.more = true;
+                    break;
+                }
+                handed.events += row.events.len();
+                handed.rows.push_back(row);
+            }
         }
         self.notify.notify_one();
     }
@@ -132,9 +148,10 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+    use crate::outbox::Event;
 
-    fn row(shard: i32) -> Row {
-        Row {
+    fn row(shard: i32, events: usize) -> Row {
+        let event = Event {
             id: Uuid::now_v7(),
             shard,
             topic: "t".into(),
@@ -145,26 +162,48 @@ mod tests {
             traceparent: None,
             headers: Vec::new(),
             created_us: 1,
+        };
+        Row {
+            id: event.id,
+            shard,
+            events: vec![event; events],
         }
     }
 
     #[test]
     fn rows_are_kept_for_the_relay_of_their_shard_and_no_more_than_fit() {
         let wake = Wake::new(2, 3);
-        wake.committed(vec![row(0), row(1)]);
+        wake.committed(vec![row(0, 1), row(1, 1)]);
         assert!(!wake.has_rows(0) && !wake.more_in_table(0));
         wake.relayed(1, true);
-        let rows: Vec<Row> = (0..5).map(|n| row(n % 2)).collect();
+        let rows: Vec<Row> = (0..5).map(|n| row(n % 2, 1)).collect();
         wake.committed(rows.clone());
         assert!(!wake.has_rows(0));
         assert_eq!(wake.take(1, 1), [rows[1].clone()]);
         assert_eq!(wake.take(1, 9), [rows[3].clone()]);
         assert!(!wake.more_in_table(1));
-        wake.committed((0..5).map(|_| row(1)).collect());
+        wake.committed((0..5).map(|_| row(1, 1)).collect());
         assert_eq!(wake.take(1, 9).len(), 3);
         assert!(wake.more_in_table(1) && !wake.more_in_table(1));
-        wake.committed(vec![row(1), row(7), row(-1)]);
+        wake.committed(vec![row(1, 1), row(7, 1), row(-1, 1)]);
         wake.relayed(1, false);
         assert!(!wake.has_rows(1));
+        wake.relayed(1, true);
+        wake.committed(vec![row(1, 3)]);
+        assert_eq!(wake.take(1, 9).len(), 1);
+    }
+
+    #[test]
+    fn a_row_is_taken_whole_and_counts_by_its_events() {
+        let wake = Wake::new(1, 10);
+        wake.relayed(0, true);
+        let rows = [4, 4, 1, 2].map(|events| row(0, events)).to_vec();
+        wake.committed(rows.clone());
+        // Eleven do not fit, and what follows a row that does not fit waits with it.
+        assert!(wake.more_in_table(0));
+        assert_eq!(wake.take(0, 5), rows[..2]);
+        assert_eq!(wake.take(0, 5), rows[2..3]);
+        wake.committed(vec![row(0, 10)]);
+        assert_eq!(wake.take(0, 1).len(), 1);
     }
 }

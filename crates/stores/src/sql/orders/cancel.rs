@@ -9,7 +9,7 @@ use commerce::ids::ProductId;
 use commerce::order::cancel::{CancelOrder, Cancellation, Refusal};
 use commerce::order::{Order, Outlet, Status, Turn};
 use commerce::wallet::EntryKind;
-use messaging::outbox::Row;
+use messaging::outbox::{Packing, Row};
 use parking_lot::Mutex;
 
 use super::{load, read, write};
@@ -22,6 +22,7 @@ type Done = (Turn, Vec<Row>);
 
 pub(super) async fn cancel(
     db: &Database,
+    packing: Packing,
     cancel: Keyed<'_, CancelOrder, Cancellation, Refusal>,
     outlet: &Outlet,
 ) -> Result<(Answered, Option<Done>), StoreError> {
@@ -33,7 +34,7 @@ pub(super) async fn cancel(
             *last.lock() = None;
             let decided = decide(tx, dialect, command).await?;
             if let Ok(cancellation) = &decided {
-                let rows = write(tx, dialect, cancellation, outlet).await?;
+                let rows = write(tx, dialect, packing, cancellation, outlet).await?;
                 *last.lock() = Some((cancellation.turn.clone(), rows));
             }
             Ok(decided)
@@ -74,6 +75,7 @@ async fn lock(tx: &Transaction, dialect: Dialect, order: &Order) -> Result<Won, 
 async fn write(
     tx: &Transaction,
     dialect: Dialect,
+    packing: Packing,
     cancellation: &Cancellation,
     outlet: &Outlet,
 ) -> Result<Vec<Row>, Error> {
@@ -93,7 +95,7 @@ async fn write(
         let values = vec![coupon.get().into(), turn.order.id.get().into()];
         writes.push(update, &values, 1);
     }
-    let rows = outlet.rows(turn);
+    let rows = packing.rows(outlet.events(turn));
     outbox::write_rows(&mut writes, &rows)?;
     writes.send(tx).await?;
     let step = outlet.before_commit(turn).await;

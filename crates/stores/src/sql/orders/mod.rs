@@ -16,6 +16,7 @@ use commerce::order::{
     Batch, CancelOrder, Cancellation, Order, Outlet, Placed, Store, Turn, cancel::Refusal,
 };
 use commerce::page::PageRequest;
+use messaging::outbox::Packing;
 use messaging::outbox::relay::Wake;
 use sea_orm::QueryResult;
 
@@ -24,20 +25,21 @@ use super::{Database, Error};
 pub struct SqlOrders {
     db: Database,
     wake: Wake,
+    packing: Packing,
 }
 
 impl SqlOrders {
-    /// `wake`: handed the outbox rows of each commit.
+    /// `wake`: handed the outbox rows of each commit, which `packing` makes.
     #[must_use]
-    pub fn new(db: Database, wake: Wake) -> Self {
-        Self { db, wake }
+    pub fn new(db: Database, wake: Wake, packing: Packing) -> Self {
+        Self { db, wake, packing }
     }
 }
 
 #[async_trait]
 impl Store for SqlOrders {
     async fn place(&self, batch: Batch<'_>) -> Result<Vec<Placed>, StoreError> {
-        let (placed, rows) = place::place(&self.db, batch).await?;
+        let (placed, rows) = place::place(&self.db, self.packing, batch).await?;
         self.wake.committed(rows);
         Ok(placed)
     }
@@ -47,7 +49,7 @@ impl Store for SqlOrders {
         cancel: Keyed<'_, CancelOrder, Cancellation, Refusal>,
         outlet: &Outlet,
     ) -> Result<(Answered, Option<Turn>), StoreError> {
-        let (answered, done) = cancel::cancel(&self.db, cancel, outlet).await?;
+        let (answered, done) = cancel::cancel(&self.db, self.packing, cancel, outlet).await?;
         let turn = done.map(|(turn, rows)| {
             self.wake.committed(rows);
             turn

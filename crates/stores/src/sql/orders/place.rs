@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use commerce::answer::{Answer, Answered, Claim, StoreError};
 use commerce::order::{Batch, Decision, Pending, Placed, Placement};
-use messaging::outbox::Row;
+use messaging::outbox::{Packing, Row};
 use parking_lot::Mutex;
 use sea_orm::ConnectionTrait;
 
@@ -25,11 +25,15 @@ const ASK_AGAIN_MS: u64 = 200;
 /// The answers, and the outbox rows written with them.
 type Done = (Vec<Placed>, Vec<Row>);
 
-pub(super) async fn place(db: &Database, batch: Batch<'_>) -> Result<Done, StoreError> {
+pub(super) async fn place(
+    db: &Database,
+    packing: Packing,
+    batch: Batch<'_>,
+) -> Result<Done, StoreError> {
     let mut round = 1;
     loop {
         let undecided = Mutex::new(None);
-        let failure = match once(db, batch, &undecided).await {
+        let failure = match once(db, packing, batch, &undecided).await {
             Ok(()) => return undecided.into_inner().ok_or_else(no_answers),
             Err(failure) => failure,
         };
@@ -60,13 +64,14 @@ fn no_answers() -> StoreError {
 /// One transaction. What it decided is left in `decided`, also when the COMMIT gets no answer.
 async fn once(
     db: &Database,
+    packing: Packing,
     batch: Batch<'_>,
     decided: &Mutex<Option<Done>>,
 ) -> Result<(), Failure> {
     let dialect = db.dialect();
     within(db, "sql.order-place", |tx, _| {
         Box::pin(async move {
-            let done = carry_out(tx, dialect, batch).await?;
+            let done = carry_out(tx, dialect, packing, batch).await?;
             *decided.lock() = Some(done);
             Ok(())
         })
@@ -74,7 +79,12 @@ async fn once(
     .await
 }
 
-async fn carry_out(tx: &Transaction, dialect: Dialect, batch: Batch<'_>) -> Result<Done, Failure> {
+async fn carry_out(
+    tx: &Transaction,
+    dialect: Dialect,
+    packing: Packing,
+    batch: Batch<'_>,
+) -> Result<Done, Failure> {
     let scopes = batch.orders.iter().filter_map(|o| o.claim.as_ref());
     let scopes: Vec<_> = scopes.map(|claim| claim.scope).collect();
     let records = idempotency::find(tx, dialect, &scopes).await?;
@@ -89,8 +99,8 @@ async fn carry_out(tx: &Transaction, dialect: Dialect, batch: Batch<'_>) -> Resu
     let owes = batch.outlet.follow_ups().owes();
     let mut writes = Writes::new(dialect);
     write::placements(&mut writes, &placed, owes);
-    let rows = placed.iter().flat_map(|p| batch.outlet.rows(&p.turn));
-    let rows: Vec<Row> = rows.collect();
+    let events = placed.iter().flat_map(|p| batch.outlet.events(&p.turn));
+    let rows = packing.rows(events.collect());
     outbox::write_rows(&mut writes, &rows)?;
     let answers: Vec<Answer> = decisions.iter().map(batch.render).collect();
     let claimed = fresh.iter().zip(&answers);

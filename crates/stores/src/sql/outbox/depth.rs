@@ -6,6 +6,9 @@ use uuid::Uuid;
 
 use super::{Error, Outbox, uuid};
 
+/// Of all the rows of a statement.
+const EVENTS: &str = "CAST(COALESCE(SUM(events), 0) AS SIGNED INTEGER)";
+
 impl Outbox {
     /// The newest row that it holds now.
     ///
@@ -18,34 +21,34 @@ impl Outbox {
         id.map(|id| uuid(&id)).transpose()
     }
 
-    /// How many rows it holds up to that one; ids ascend with time.
+    /// How many events it holds up to that row; ids ascend with time.
     ///
     /// # Errors
     /// Those of the statement.
-    pub async fn rows_up_to(&self, newest: Uuid) -> Result<u64, Error> {
-        let sql = "SELECT COUNT(*) FROM outbox WHERE id <= ?";
+    pub async fn events_up_to(&self, newest: Uuid) -> Result<u64, Error> {
+        let sql = format!("SELECT {EVENTS} FROM outbox WHERE id <= ?");
         let select = self.db.statement(sql, vec![newest.to_string().into()]);
         let row = self.db.reader().query_one_raw(select).await?;
-        let rows: i64 = row.map_or(Ok(0), |row| row.try_get_by(0))?;
-        Ok(rows.unsigned_abs())
+        let events: i64 = row.map_or(Ok(0), |row| row.try_get_by(0))?;
+        Ok(events.unsigned_abs())
     }
 
-    /// Whether it holds so many rows; no more are counted.
+    /// Whether it holds so many events; no more rows are looked at.
     ///
     /// # Errors
     /// Those of the statement.
-    pub async fn holds(&self, rows: u64) -> Result<bool, Error> {
-        let rows = i64::try_from(rows).unwrap_or(i64::MAX);
-        let sql = "SELECT COUNT(*) FROM (SELECT 1 AS one FROM outbox LIMIT ?) t";
-        let select = self.db.statement(sql, vec![rows.into()]);
+    pub async fn holds(&self, events: u64) -> Result<bool, Error> {
+        let events = i64::try_from(events).unwrap_or(i64::MAX);
+        let sql = format!("SELECT {EVENTS} FROM (SELECT events FROM outbox LIMIT ?) t");
+        let select = self.db.statement(sql, vec![events.into()]);
         let row = self.db.reader().query_one_raw(select).await?;
         let counted: i64 = row.map_or(Ok(0), |row| row.try_get_by(0))?;
-        Ok(counted >= rows)
+        Ok(counted >= events)
     }
 
     pub(super) async fn count(&self) -> Result<Depth, Error> {
         let sql = format!(
-            "SELECT COUNT(*), {now} - MIN(created_us) FROM outbox",
+            "SELECT {EVENTS}, {now} - MIN(created_us) FROM outbox",
             now = self.db.dialect().now_us()
         );
         let row = self
@@ -56,10 +59,10 @@ impl Outbox {
         let Some(row) = row else {
             return Ok(Depth::default());
         };
-        let rows: i64 = row.try_get_by(0)?;
+        let events: i64 = row.try_get_by(0)?;
         let oldest_us: Option<i64> = row.try_get_by(1)?;
         Ok(Depth {
-            rows: u64::try_from(rows).unwrap_or(0),
+            events: events.unsigned_abs(),
             oldest_us: oldest_us.unwrap_or(0).max(0),
         })
     }

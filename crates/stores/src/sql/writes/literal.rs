@@ -52,11 +52,14 @@ pub(super) fn int(number: Option<i64>, out: &mut String) {
     }
 }
 
-/// Quoted where no character has a meaning inside quotes in any mode; else its bytes in hexadecimal.
+/// Quoted where no character but the quote, which is doubled, has a meaning inside quotes in any mode; else its bytes in hexadecimal.
 pub(super) fn text(dialect: Dialect, text: Option<&str>, out: &mut String) {
     match text {
         None => out.push_str("NULL"),
         Some(text) if is_plain(text) => between("'", text, "'", out),
+        Some(text) if text.split('\'').all(is_plain) => {
+            between("'", &text.replace('\'', "''"), "'", out);
+        }
         Some(text) => {
             let (before, after) = match dialect {
                 Dialect::MySql => ("_utf8mb4 ", ""),
@@ -145,14 +148,7 @@ mod tests {
 
     #[test]
     fn text_cannot_end_its_literal() {
-        for given in [
-            "'",
-            "\\",
-            "a\\' OR 1=1 -- ",
-            "\0",
-            "\n",
-            "';DROP TABLE orders;--",
-        ] {
+        for given in ["\\", "a\\' OR 1=1 -- ", "\0", "\n", "'\n"] {
             for (dialect, before, after) in [
                 (Dialect::MySql, "_utf8mb4 X'", "'"),
                 (Dialect::Sqlite, "CAST(X'", "' AS TEXT)"),
@@ -163,6 +159,16 @@ mod tests {
                 let digits = digits.strip_suffix(after).unwrap();
                 assert!(digits.bytes().all(|b| b.is_ascii_hexdigit()), "{out}");
                 assert_eq!(digits.len(), given.len() * 2);
+            }
+        }
+        for given in ["'", "it's", "''", "';DROP TABLE orders;--"] {
+            for dialect in [Dialect::MySql, Dialect::Sqlite] {
+                let mut out = String::new();
+                text(dialect, Some(given), &mut out);
+                let inside = out.strip_prefix('\'').unwrap();
+                let inside = inside.strip_suffix('\'').unwrap();
+                assert!(!inside.replace("''", "").contains('\''), "{out}");
+                assert_eq!(inside.replace("''", "'"), given);
             }
         }
     }

@@ -1,6 +1,7 @@
 //! A small shop for the suites of orders: products 1 to 5, users 1 to 9, coupons of user 1; and what must always add up.
 //! Everything goes through `Orders`, as requests do.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -11,13 +12,14 @@ use commerce::ids::{Allocator, OrderId, ProductId, UserCouponId, UserId};
 use commerce::order::{
     Error, Events, FollowUp, FollowUps, InlineFollowUps, Line, Lines, Orders, Outlet, Settings,
 };
-use messaging::outbox::Row;
 use messaging::outbox::relay::Wake;
+use messaging::outbox::{Event, Packing, Store};
 use parking_lot::Mutex;
 use sea_orm::ConnectionTrait;
 use serde_json::Value;
 use stores::sql::Database;
 use stores::sql::orders::SqlOrders;
+use stores::sql::outbox::Outbox;
 
 use crate::backends::Backend;
 
@@ -40,7 +42,7 @@ pub struct Inline {
 
 #[async_trait]
 impl InlineFollowUps for Inline {
-    async fn run(&self, step: FollowUp, events: &[Row]) -> Result<(), String> {
+    async fn run(&self, step: FollowUp, events: &[Event]) -> Result<(), String> {
         self.steps.lock().push((step, events.len()));
         match step {
             FollowUp::DataPlatform if *self.refuse.lock() => Err("refused".into()),
@@ -59,7 +61,11 @@ impl Shop {
         let inline = Arc::<Inline>::default();
         let outlet = Outlet::new(Events::default(), follow_ups, inline.clone());
         let orders = Orders::new(
-            Arc::new(SqlOrders::new(db.clone(), Wake::new(4, 0))),
+            Arc::new(SqlOrders::new(
+                db.clone(),
+                Wake::new(4, 0),
+                Packing::default(),
+            )),
             Arc::new(Allocator::new(Arc::new(db.clone()), 1_000)),
             Arc::new(SystemClock),
             outlet,
@@ -169,6 +175,18 @@ impl Shop {
         let wrong_total = "SELECT o.id FROM orders o WHERE o.total_amount <>
              (SELECT COALESCE(SUM(l.total_price), 0) FROM order_lines l WHERE l.order_id = o.id)";
         assert_eq!(self.numbers(wrong_total).await, [0; 0], "totals");
+    }
+
+    /// What waits in the outbox, in order of id.
+    pub async fn events(&self) -> Vec<Event> {
+        let outbox = Outbox::new(self.db.clone());
+        let mut events = Vec::new();
+        for shard in 0..4 {
+            let page = outbox.head(shard, None, 10_000, &HashSet::new()).await;
+            events.extend(page.unwrap().rows.into_iter().flat_map(|row| row.events));
+        }
+        events.sort_by_key(|event| event.id);
+        events
     }
 
     /// Rows that only accepted orders write.

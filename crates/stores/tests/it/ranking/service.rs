@@ -337,7 +337,7 @@ async fn a_request_counts_its_own_events_once(stage: &Stage) {
     let board = stage.board();
     let rankings = service(stage, board.clone());
     let event = ours(0, 5, 1, 2, "2026-11-22 10:00:00").record;
-    let row = messaging::outbox::Row {
+    let row = messaging::outbox::Event {
         id: uuid::Uuid::now_v7(),
         shard: 0,
         topic: event.topic,

@@ -1,0 +1,159 @@
+//! Several events as the payload of one row: a JSON array, whose order is theirs. Topic and shard are the row's.
+//! The outbox writes and reads it; the audit looks for numbers in it.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use messaging::outbox::Event;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use super::Error;
+use super::rows::traceparent;
+
+/// The column `type` of such rows.
+pub(super) const KIND: &str = "madang.events";
+
+#[derive(Serialize, Deserialize)]
+struct Packed<'a> {
+    id: Uuid,
+    #[serde(borrow)]
+    key: Cow<'a, str>,
+    #[serde(rename = "type", borrow)]
+    kind: Cow<'a, str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seq: Option<i64>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    traceparent: Option<Cow<'a, str>>,
+    created_us: i64,
+    #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
+    headers: Cow<'a, [(String, String)]>,
+    /// JSON, as it is.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    payload: Option<&'a RawValue>,
+    /// Any other payload.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    text: Option<Cow<'a, str>>,
+}
+
+/// # Errors
+/// `Error::Other` for a payload that is not UTF-8.
+pub(super) fn text(event: &Event) -> Result<&str, Error> {
+    std::str::from_utf8(&event.payload)
+        .map_err(|e| Error::Other(format!("payload of event {} is not UTF-8: {e}", event.id)))
+}
+
+/// # Errors
+/// As `text`.
+pub(super) fn written(events: &[Event]) -> Result<String, Error> {
+    let packed = events.iter().map(|event| {
+        let text = text(event)?;
+        let json = serde_json::from_str::<&RawValue>(text).ok();
+        // White space around it would be lost.
+        let json = json.filter(|json| json.get().len() == text.len());
+        Ok(Packed {
+            id: event.id,
+            key: event.key.as_str().into(),
+            kind: event.kind.as_str().into(),
+            seq: event.seq,
+            traceparent: traceparent(event).map(Cow::Borrowed),
+            created_us: event.created_us,
+            headers: event.headers.as_slice().into(),
+            payload: json,
+            text: json.is_none().then_some(text.into()),
+        })
+    });
+    let packed: Vec<Packed<'_>> = packed.collect::<Result<_, Error>>()?;
+    serde_json::to_string(&packed).map_err(|e| Error::Other(e.to_string()))
+}
+
+/// # Errors
+/// Of the decoder, for what `written` has not made.
+pub(super) fn read(
+    shard: i32,
+    topic: &str,
+    payload: Bytes,
+) -> Result<Vec<Event>, serde_json::Error> {
+    let packed: Vec<Packed<'_>> = serde_json::from_slice(&payload)?;
+    let event = |packed: Packed<'_>| Event {
+        id: packed.id,
+        shard,
+        topic: topic.to_owned(),
+        key: packed.key.into_owned(),
+        kind: packed.kind.into_owned(),
+        payload: match (packed.payload, packed.text) {
+            (_, Some(text)) => text.into_owned().into(),
+            (Some(json), None) => payload.slice_ref(json.get().as_bytes()),
+            // Which is JSON, and read as nothing.
+            (None, None) => Bytes::from_static(b"null"),
+        },
+        seq: packed.seq,
+        traceparent: packed.traceparent.map(Cow::into_owned),
+        headers: packed.headers.into_owned(),
+        created_us: packed.created_us,
+    };
+    Ok(packed.into_iter().map(event).collect())
+}
+
+/// The events' numbers.
+///
+/// # Errors
+/// `Error::Other` for what `written` has not made.
+pub(crate) fn numbers(payload: &str) -> Result<Vec<i64>, Error> {
+    let packed: Vec<Packed<'_>> = serde_json::from_str(payload)
+        .map_err(|e| Error::Other(format!("events of an outbox row: {e}")))?;
+    Ok(packed.into_iter().filter_map(|event| event.seq).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn events() -> impl Strategy<Value = Vec<Event>> {
+        let payload = prop_oneof![
+            Just("{\"a\":[1,\"b\"]}".to_owned()),
+            Just(" {} ".to_owned()),
+            Just("null".to_owned()),
+            ".{0,20}",
+        ];
+        let trace = prop::option::of("[0-9a-f-]{55}");
+        let header = ("[a-z]{1,4}", ".{0,6}");
+        let headers = prop::collection::vec(header, 0..3);
+        let event = (
+            ".{0,9}",
+            payload,
+            any::<Option<i64>>(),
+            trace,
+            headers,
+            any::<i64>(),
+        );
+        let event = event.prop_map(
+            |(key, payload, seq, traceparent, headers, created_us)| Event {
+                id: Uuid::now_v7(),
+                shard: 3,
+                topic: "t".into(),
+                kind: format!("{key} kind"),
+                key,
+                payload: payload.into(),
+                seq,
+                traceparent,
+                headers,
+                created_us,
+            },
+        );
+        prop::collection::vec(event, 2..6)
+    }
+
+    proptest! {
+        #[test]
+        fn events_come_back_as_they_were(events in events()) {
+            let text = written(&events).unwrap();
+            let seqs: Vec<i64> = events.iter().filter_map(|event| event.seq).collect();
+            prop_assert_eq!(numbers(&text).unwrap(), seqs);
+            prop_assert_eq!(read(3, "t", text.into()).unwrap(), events);
+        }
+    }
+}
