@@ -8,6 +8,7 @@ mod demo;
 mod dlt;
 mod exit;
 mod lock;
+mod outbox;
 mod produce;
 mod ranking;
 mod records;
@@ -64,6 +65,9 @@ enum Command {
     Produce(produce::Args),
     /// Print the records of a topic.
     Consume(consume::Args),
+    /// Look at what has been committed and not published yet.
+    #[command(subcommand)]
+    Outbox(outbox::Command),
     /// Look at dead letters and send them back to the group that failed them.
     #[command(subcommand)]
     Dlt(dlt::Command),
@@ -117,6 +121,7 @@ fn run(command: Command, config: Config) -> anyhow::Result<()> {
             Command::Topics(command) => topics::run(command, config).await,
             Command::Produce(args) => produce::run(args, config).await,
             Command::Consume(args) => consume::run(args, config).await,
+            Command::Outbox(command) => outbox::run(command, config).await,
             Command::Dlt(command) => dlt::run(command, config).await,
             // Answered before the settings were loaded.
             Command::Config(_) => Ok(()),

@@ -343,10 +343,11 @@ fn right_of(kind: &figment::error::Kind) -> String {
             format!("must be one of {}", allowed.join(", "))
         }
         Kind::InvalidType(_, expected) | Kind::InvalidValue(_, expected) => {
-            if matches!(expected.as_str(), "u16" | "u32" | "u64" | "usize") {
-                "must be a whole number from 0".to_owned()
-            } else {
-                format!("must be {expected}")
+            match expected.as_str() {
+                "u8" => format!("must be a whole number from 0 to {}", u8::MAX),
+                "u16" => format!("must be a whole number from 0 to {}", u16::MAX),
+                "u32" | "u64" | "usize" => "must be a whole number from 0".to_owned(),
+                expected => format!("must be {expected}"),
             }
         }
         other => other.to_string(),

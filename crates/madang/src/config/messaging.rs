@@ -183,7 +183,7 @@ pub struct Outbox {
     pub held_max: usize,
     pub depth_ms: u64,
     pub events_max: u64,
-    pub row_events_max: u16,
+    pub row_events_max: u8,
     pub row_bytes_max: usize,
 }
 

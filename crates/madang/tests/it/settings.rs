@@ -109,6 +109,25 @@ async fn refused(name: &str, value: &str) -> Result<Finished> {
     embedded().env(name, value).run(&["serve"]).await
 }
 
+async fn assert_says(name: &str, value: &str, says: &str) -> Result<()> {
+    let said = refused(name, value).await?;
+    assert_eq!(said.code, 2, "{name}={value}: {}", said.stderr);
+    let told = said.stderr.contains(says);
+    assert!(told, "{name}={value}: {}", said.stderr);
+    assert_eq!(said.stderr.trim().lines().count(), 1, "{}", said.stderr);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_number_out_of_range_is_told_its_range() -> Result<()> {
+    let name = "MADANG_OUTBOX__ROW_EVENTS_MAX";
+    assert_says(name, "300", "must be a whole number from 0 to 255").await?;
+    let least = "setting outbox.row_events_max = 0: must be at least 1";
+    assert_says(name, "0", least).await?;
+    let days = "MADANG_ANALYTICS__BY_HOUR_MAX_DAYS";
+    assert_says(days, "65536", "must be a whole number from 0 to 65535").await
+}
+
 #[tokio::test]
 async fn a_wrong_setting_stops_the_start_and_says_what_is_right() -> Result<()> {
     for (name, value, says) in [
@@ -166,14 +185,7 @@ async fn a_wrong_setting_stops_the_start_and_says_what_is_right() -> Result<()> 
         ),
         ("MADANG_KAFKA__ASSIGNOR", "best", "must be one of range"),
     ] {
-        let said = refused(name, value).await?;
-        assert_eq!(said.code, 2, "{name}={value}: {}", said.stderr);
-        assert!(
-            said.stderr.contains(says),
-            "{name}={value}: {}",
-            said.stderr
-        );
-        assert_eq!(said.stderr.trim().lines().count(), 1, "{}", said.stderr);
+        assert_says(name, value, says).await?;
     }
     Ok(())
 }
@@ -210,13 +222,7 @@ async fn a_way_of_retrying_that_cannot_be_gone_stops_the_start() -> Result<()> {
         ),
         ("RANKING__GROUP", "outbox", "must be another name"),
     ] {
-        let said = refused(&format!("MADANG_CONSUMERS__{name}"), value).await?;
-        assert_eq!(said.code, 2, "{name}={value}: {}", said.stderr);
-        assert!(
-            said.stderr.contains(says),
-            "{name}={value}: {}",
-            said.stderr
-        );
+        assert_says(&format!("MADANG_CONSUMERS__{name}"), value, says).await?;
     }
     Ok(())
 }

@@ -13,6 +13,7 @@ use messaging::outbox::{Depth, Error as OutboxError, Lease, Page, Row, Store};
 use sea_orm::{ConnectionTrait, Value};
 use uuid::Uuid;
 
+pub use self::depth::Waiting;
 pub use self::rows::insert_rows;
 pub(super) use self::rows::write_rows;
 use self::rows::{COLUMNS, row_of, uuid};

@@ -18,7 +18,6 @@ use stores::embedded::board::SqlBoard;
 use stores::sql::coupons::SqlCoupons;
 use stores::sql::ranking::SqlSalesHistory;
 use stores::sql::{Database, Error, notes, within};
-use uuid::Uuid;
 
 use crate::backends::{Backend, on_both};
 use crate::outbox;
@@ -312,16 +311,8 @@ async fn each_kind_of_damage_is_named(backend: &Backend) {
 /// Events of these numbers, in one row of the outbox.
 async fn waits(db: &Database, numbers: &[i64]) {
     let event = |number: &i64| Event {
-        id: Uuid::now_v7(),
-        shard: 0,
-        topic: "order-completed-topic".into(),
-        key: "2".into(),
-        kind: "order.completed".into(),
-        payload: "{}".into(),
         seq: Some(*number),
-        traceparent: None,
-        headers: Vec::new(),
-        created_us: 0,
+        ..outbox::event(0, "2")
     };
     let rows = Packing::default().rows(numbers.iter().map(event).collect());
     assert_eq!(rows.len(), 1);

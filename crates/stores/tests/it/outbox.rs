@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use messaging::outbox::{Error, Event, Lease, Packing, Row, Store};
 use sea_orm::ConnectionTrait;
-use stores::sql::outbox::{Outbox, insert_rows};
+use stores::sql::outbox::{Outbox, Waiting, insert_rows};
 use stores::sql::{Database, within};
 use uuid::Uuid;
 
@@ -24,7 +24,7 @@ on_both!(
     depth_counts_all_shards,
 );
 
-fn event(shard: i32, key: &str) -> Event {
+pub fn event(shard: i32, key: &str) -> Event {
     Event {
         id: Uuid::now_v7(),
         shard,
@@ -274,4 +274,14 @@ async fn depth_counts_all_shards(backend: &Backend) {
     let newest = outbox.newest().await.unwrap();
     assert_eq!(newest, rows.iter().map(|row| row.id).max());
     assert_eq!(outbox.events_up_to(newest.unwrap()).await.unwrap(), 50);
+    let by_topic = outbox.by_topic().await.unwrap();
+    let all = Waiting {
+        topic: "order-completed-topic".into(),
+        events: 50,
+        oldest_us: 1_700_000_000_000_001,
+    };
+    assert_eq!(by_topic, [all]);
+    let oldest = outbox.oldest(7).await.unwrap();
+    let keys: Vec<&str> = oldest.iter().map(|event| event.key.as_str()).collect();
+    assert_eq!(keys, ["0", "1", "2", "3", "4", "5", "6"]);
 }
