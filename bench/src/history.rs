@@ -4,10 +4,10 @@
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, ensure};
-use sea_orm::{ConnectionTrait, Database, DatabaseConnection, DbBackend, QueryResult, Statement};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, QueryResult, Statement};
 use testkit::ShopSettings;
 
-use crate::stage::Seed;
+use crate::stage::{Seed, connection};
 
 /// Orders a transaction, which is what as many cross-joined digits count up to.
 const TOGETHER: u64 = 100_000;
@@ -40,11 +40,8 @@ pub async fn write(settings: &ShopSettings, seed: &Seed, orders: u64) -> Result<
         let file = settings.folder().join("madang-data/madang.db");
         format!("sqlite://{}", file.display())
     });
-    let mut options = sea_orm::ConnectOptions::new(url);
-    options.max_connections(1).sqlx_logging(false);
-    let database = Database::connect(options).await;
     let past = Past {
-        database: database.context("the database that gets a history")?,
+        database: connection(&url).await?,
         seed,
         orders,
     };

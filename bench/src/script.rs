@@ -5,7 +5,9 @@ use std::fmt::Write;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result};
-use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection};
+use sea_orm::{ConnectionTrait, DatabaseConnection};
+
+use crate::stage::connection;
 
 /// Rows of the outbox an order: completed, ranking, data platform.
 const EVENTS: [(&str, &str, &str); 3] = [
@@ -49,10 +51,7 @@ impl Written {
 impl Script {
     /// On a shop's database, which is seeded and which nobody else writes to.
     pub async fn connect(url: &str, shape: Shape) -> Result<Script> {
-        let mut options = ConnectOptions::new(url);
-        options.max_connections(1).sqlx_logging(false);
-        let database = Database::connect(options).await;
-        let database = database.context("the script's database")?;
+        let database = connection(url).await?;
         let isolation = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED";
         database.execute_unprepared(isolation).await?;
         Ok(Script {

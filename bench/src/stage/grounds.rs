@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use sea_orm::{ConnectOptions, Database, DatabaseConnection};
 use testkit::{Services, ShopProcess, ShopSettings, Which};
 
 use super::metrics::Metrics;
@@ -204,6 +205,14 @@ impl Grounds {
 pub fn in_roles(settings: &ShopSettings, roles: &[&str]) -> ShopSettings {
     let with = |settings: ShopSettings, role: &&str| settings.arg("--role").arg(*role);
     roles.iter().fold(settings.clone(), with)
+}
+
+/// One connection to a shop's database, for statements that only this program makes.
+pub async fn connection(url: &str) -> Result<DatabaseConnection> {
+    let mut options = ConnectOptions::new(url);
+    options.max_connections(1).sqlx_logging(false);
+    let database = Database::connect(options).await;
+    database.context("a connection to the shop's database")
 }
 
 /// Fills the shop; it need not run.

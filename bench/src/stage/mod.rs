@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use testkit::{ShopProcess, ShopSettings, Which};
 
-pub use grounds::{Grounds, Seed, in_roles, scrape, seed};
+pub use grounds::{Grounds, Seed, connection, in_roles, scrape, seed};
 pub use metrics::{Behind, Metrics};
 
 use crate::options::{Drive, Rivalry, loopback};

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use jiff::Timestamp;
+use commerce::clock::from_us;
 use messaging::outbox::Event;
 use serde_json::{Value, json};
 use stores::sql::outbox::{Outbox, Waiting};
@@ -50,11 +50,11 @@ fn print(topics: &[Waiting], oldest: &[Event], out: &mut impl Write) -> std::io:
         writeln!(
             out,
             "{topic}: {events} wait, the oldest since {}",
-            time(*oldest_us)
+            from_us(*oldest_us)
         )?;
     }
     for event in oldest {
-        let (at, seq) = (time(event.created_us), number(event));
+        let (at, seq) = (from_us(event.created_us), number(event));
         let Event {
             id,
             topic,
@@ -84,7 +84,7 @@ fn as_json(topics: &[Waiting], oldest: &[Event]) -> Value {
             json!({
                 "topic": waiting.topic,
                 "events": waiting.events,
-                "oldest": time(waiting.oldest_us),
+                "oldest": from_us(waiting.oldest_us),
             })
         })
         .collect();
@@ -98,7 +98,7 @@ fn as_json(topics: &[Waiting], oldest: &[Event]) -> Value {
                 "key": event.key,
                 "type": event.kind,
                 "number": event.seq,
-                "createdAt": time(event.created_us),
+                "createdAt": from_us(event.created_us),
                 "traceparent": event.traceparent,
                 "payload": payload(event),
             })
@@ -111,9 +111,4 @@ fn as_json(topics: &[Waiting], oldest: &[Event]) -> Value {
 fn payload(event: &Event) -> Value {
     serde_json::from_slice(&event.payload)
         .unwrap_or_else(|_| String::from_utf8_lossy(&event.payload).into())
-}
-
-/// RFC 3339.
-fn time(us: i64) -> String {
-    Timestamp::from_microsecond(us).map_or_else(|_| us.to_string(), |time| time.to_string())
 }

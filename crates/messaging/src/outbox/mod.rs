@@ -65,7 +65,7 @@ impl From<Event> for Row {
 
 /// Events of all these rows.
 #[must_use]
-pub fn events_in(rows: &[Row]) -> usize {
+pub(crate) fn events_in(rows: &[Row]) -> usize {
     rows.iter().map(|row| row.events.len()).sum()
 }
 

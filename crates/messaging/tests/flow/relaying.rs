@@ -1,6 +1,6 @@
 //! The relay: nothing is lost, nothing deleted before its acknowledgement, one owner a shard, and bad rows do not stop good ones.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -51,6 +51,15 @@ pub fn values(log: &FakeLog, topic: &str) -> Vec<usize> {
         .into_iter()
         .map(|record| value(record).parse().unwrap())
         .collect()
+}
+
+/// How often each value lies on the topic.
+pub fn times(log: &FakeLog, topic: &str) -> BTreeMap<usize, usize> {
+    let mut times = BTreeMap::new();
+    for value in values(log, topic) {
+        *times.entry(value).or_insert(0) += 1;
+    }
+    times
 }
 
 #[tokio::test(start_paused = true)]
@@ -318,10 +327,7 @@ async fn a_delete_that_fails_is_made_up_for_without_sending_again() {
     until("all are deleted", || store.rows() == 0).await;
     cancel.cancel();
     running.await.unwrap();
-    let mut times = HashMap::new();
-    for value in values(&log, "a") {
-        *times.entry(value).or_insert(0) += 1;
-    }
+    let times = times(&log, "a");
     assert_eq!(times.len(), 50);
     assert!(times.values().all(|count| *count == 1), "{times:?}");
 }

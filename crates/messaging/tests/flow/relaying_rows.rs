@@ -10,17 +10,8 @@ use messaging::outbox::relay::Settings;
 
 use crate::fake_log::FakeLog;
 use crate::fake_store::{FakeStore, event, packed};
-use crate::relaying::{relay, settings, start, values};
+use crate::relaying::{relay, settings, start, times, values};
 use crate::shop::until;
-
-/// How often each value lies on the topic.
-fn times(log: &FakeLog, topic: &str) -> BTreeMap<usize, usize> {
-    let mut times = BTreeMap::new();
-    for value in values(log, topic) {
-        *times.entry(value).or_insert(0) += 1;
-    }
-    times
-}
 
 #[tokio::test(start_paused = true)]
 async fn all_events_of_a_row_go_out_in_order() {

@@ -2,7 +2,7 @@
 //! missing, unless the order is newer than the audit. A note that no order owes is a difference too, and so is a number that two
 //! events share, for only one of them counts. Ranking's events are checked by its boards.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::ops::RangeInclusive;
 
 use sea_orm::{ConnectionTrait, DatabaseTransaction};
@@ -11,7 +11,7 @@ use super::numbers::Numbers;
 use super::{Check, Difference, Error, Noted, Outside, Settings};
 use crate::sql::Database;
 use crate::sql::notes::BLOCK;
-use crate::sql::outbox::packed;
+use crate::sql::outbox::numbers_waiting;
 use crate::sql::ranking::snapshot;
 
 /// Where a consumer's events are found.
@@ -61,7 +61,7 @@ pub(super) async fn check(
         Noted::DataPlatform => &settings.data_platform_topic,
         Noted::Analytics => &settings.order_completed_topic,
     };
-    let pending = pending(&tx, db, topic).await?;
+    let pending = numbers_waiting(&tx, db, topic).await?;
     let mut apart = Apart::default();
     let mut after = 0_i64;
     loop {
@@ -254,25 +254,6 @@ async fn owed(
         });
     }
     Ok(owed)
-}
-
-/// Numbers that wait in the outbox for the topic.
-async fn pending(
-    tx: &DatabaseTransaction,
-    db: &Database,
-    topic: &str,
-) -> Result<HashSet<i64>, Error> {
-    let sql =
-        "SELECT seq, CASE WHEN events > 1 THEN payload END FROM outbox WHERE aggregatetype = ?";
-    let select = db.statement(sql, vec![topic.into()]);
-    let mut numbers = HashSet::new();
-    for row in tx.query_all_raw(select).await? {
-        numbers.extend(row.try_get_by::<Option<i64>, _>(0)?);
-        if let Some(payload) = row.try_get_by::<Option<String>, _>(1)? {
-            numbers.extend(packed::numbers(&payload)?);
-        }
-    }
-    Ok(numbers)
 }
 
 /// A consumer's notes; each is taken by the event that it stands for.

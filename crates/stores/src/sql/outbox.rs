@@ -1,9 +1,9 @@
 //! The outbox in the shop's own database: rows written inside the stores' transactions, read and deleted by the relay.
 //! Leases live in a side table, so that rows are only ever inserted and deleted.
-//! Order and other stores call `insert_rows`; the relay holds an `Outbox`.
+//! Orders call `write_rows`; the relay holds an `Outbox`.
 
 mod depth;
-pub(crate) mod packed;
+mod packed;
 mod rows;
 
 use std::collections::HashSet;
@@ -14,6 +14,7 @@ use sea_orm::{ConnectionTrait, Value};
 use uuid::Uuid;
 
 pub use self::depth::Waiting;
+pub(crate) use self::depth::numbers_waiting;
 pub use self::rows::insert_rows;
 pub(super) use self::rows::write_rows;
 use self::rows::{COLUMNS, row_of, uuid};

@@ -29,16 +29,9 @@ const BATCH: usize = 50;
 fn event(n: usize) -> Event {
     let key = n.to_string();
     Event {
-        id: Uuid::now_v7(),
-        shard: shard_of(&key, SHARDS),
         topic: "a".into(),
-        key,
-        kind: "order.completed".into(),
         payload: format!("{{\"n\":{n},\"filler\":\"{}\"}}", "x".repeat(300)).into(),
-        seq: None,
-        traceparent: None,
-        headers: Vec::new(),
-        created_us: 1_700_000_000_000_001,
+        ..outbox::event(shard_of(&key, SHARDS), &key)
     }
 }
 

@@ -1,12 +1,13 @@
-//! How much waits in the outbox: for gauges, for the limit, and for those who wait until what is there now is gone.
+//! What waits in the outbox: for gauges, for the limit, for the audit and whoever lists it, and for those who wait until what is
+//! there now is gone.
 
 use std::collections::HashSet;
 
 use messaging::outbox::{Depth, Event};
-use sea_orm::ConnectionTrait;
+use sea_orm::{ConnectionTrait, QueryResult, Value};
 use uuid::Uuid;
 
-use super::{Error, Outbox, uuid};
+use super::{Database, Error, Outbox, packed, uuid};
 
 /// What waits for one topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,7 +18,7 @@ pub struct Waiting {
     pub oldest_us: i64,
 }
 
-/// Of all the rows of a statement.
+/// How many events the rows of a statement hold.
 const EVENTS: &str = "CAST(COALESCE(SUM(events), 0) AS SIGNED INTEGER)";
 
 impl Outbox {
@@ -26,9 +27,8 @@ impl Outbox {
     /// # Errors
     /// Those of the statement.
     pub async fn newest(&self) -> Result<Option<Uuid>, Error> {
-        let select = self.db.statement("SELECT MAX(id) FROM outbox", vec![]);
-        let row = self.db.reader().query_one_raw(select).await?;
-        let id: Option<String> = row.map_or(Ok(None), |row| row.try_get_by(0))?;
+        let row = self.summed("SELECT MAX(id) FROM outbox", vec![]).await?;
+        let id: Option<String> = row.try_get_by(0)?;
         id.map(|id| uuid(&id)).transpose()
     }
 
@@ -38,9 +38,8 @@ impl Outbox {
     /// Those of the statement.
     pub async fn events_up_to(&self, newest: Uuid) -> Result<u64, Error> {
         let sql = format!("SELECT {EVENTS} FROM outbox WHERE id <= ?");
-        let select = self.db.statement(sql, vec![newest.to_string().into()]);
-        let row = self.db.reader().query_one_raw(select).await?;
-        let events: i64 = row.map_or(Ok(0), |row| row.try_get_by(0))?;
+        let row = self.summed(sql, vec![newest.to_string().into()]).await?;
+        let events: i64 = row.try_get_by(0)?;
         Ok(events.unsigned_abs())
     }
 
@@ -51,9 +50,8 @@ impl Outbox {
     pub async fn holds(&self, events: u64) -> Result<bool, Error> {
         let events = i64::try_from(events).unwrap_or(i64::MAX);
         let sql = format!("SELECT {EVENTS} FROM (SELECT events FROM outbox LIMIT ?) t");
-        let select = self.db.statement(sql, vec![events.into()]);
-        let row = self.db.reader().query_one_raw(select).await?;
-        let counted: i64 = row.map_or(Ok(0), |row| row.try_get_by(0))?;
+        let row = self.summed(sql, vec![events.into()]).await?;
+        let counted: i64 = row.try_get_by(0)?;
         Ok(counted >= events)
     }
 
@@ -83,9 +81,8 @@ impl Outbox {
     /// # Errors
     /// Those of the statements.
     pub async fn oldest(&self, limit: u32) -> Result<Vec<Event>, Error> {
-        let select = self.db.statement("SELECT MAX(shard) FROM outbox", vec![]);
-        let row = self.db.reader().query_one_raw(select).await?;
-        let last: Option<i32> = row.map_or(Ok(None), |row| row.try_get_by(0))?;
+        let row = self.summed("SELECT MAX(shard) FROM outbox", vec![]);
+        let last: Option<i32> = row.await?.try_get_by(0)?;
         let mut events = Vec::new();
         // Also those of shards that the settings no longer have.
         for shard in 0..last.map_or(0, |last| last.saturating_add(1)) {
@@ -102,14 +99,7 @@ impl Outbox {
             "SELECT {EVENTS}, {now} - MIN(created_us) FROM outbox",
             now = self.db.dialect().now_us()
         );
-        let row = self
-            .db
-            .reader()
-            .query_one_raw(self.db.statement(sql, vec![]))
-            .await?;
-        let Some(row) = row else {
-            return Ok(Depth::default());
-        };
+        let row = self.summed(sql, vec![]).await?;
         let events: i64 = row.try_get_by(0)?;
         let oldest_us: Option<i64> = row.try_get_by(1)?;
         Ok(Depth {
@@ -117,4 +107,37 @@ impl Outbox {
             oldest_us: oldest_us.unwrap_or(0).max(0),
         })
     }
+
+    /// The one row of a statement that sums all it finds.
+    async fn summed(
+        &self,
+        sql: impl Into<String>,
+        values: Vec<Value>,
+    ) -> Result<QueryResult, Error> {
+        let select = self.db.statement(sql, values);
+        let row = self.db.reader().query_one_raw(select).await?;
+        row.ok_or_else(|| Error::Other("a sum over the outbox found no row".into()))
+    }
+}
+
+/// Numbers of the events that wait for the topic, as the transaction sees them.
+///
+/// # Errors
+/// Those of the statement.
+pub(crate) async fn numbers_waiting(
+    tx: &impl ConnectionTrait,
+    db: &Database,
+    topic: &str,
+) -> Result<HashSet<i64>, Error> {
+    let sql =
+        "SELECT seq, CASE WHEN events > 1 THEN payload END FROM outbox WHERE aggregatetype = ?";
+    let select = db.statement(sql, vec![topic.into()]);
+    let mut numbers = HashSet::new();
+    for row in tx.query_all_raw(select).await? {
+        numbers.extend(row.try_get_by::<Option<i64>, _>(0)?);
+        if let Some(payload) = row.try_get_by::<Option<String>, _>(1)? {
+            numbers.extend(packed::numbers(&payload)?);
+        }
+    }
+    Ok(numbers)
 }

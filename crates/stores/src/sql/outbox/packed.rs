@@ -1,5 +1,5 @@
 //! Several events as the payload of one row: a JSON array, whose order is theirs. Topic and shard are the row's.
-//! The outbox writes and reads it; the audit looks for numbers in it.
+//! Part of the outbox.
 
 use std::borrow::Cow;
 
@@ -100,7 +100,7 @@ pub(super) fn read(
 ///
 /// # Errors
 /// `Error::Other` for what `written` has not made.
-pub(crate) fn numbers(payload: &str) -> Result<Vec<i64>, Error> {
+pub(super) fn numbers(payload: &str) -> Result<Vec<i64>, Error> {
     let packed: Vec<Packed<'_>> = serde_json::from_str(payload)
         .map_err(|e| Error::Other(format!("events of an outbox row: {e}")))?;
     Ok(packed.into_iter().filter_map(|event| event.seq).collect())
