@@ -101,6 +101,8 @@ pub struct Depth {
     pub events: u64,
     /// Age of the oldest event in microseconds; 0 when there is none.
     pub oldest_us: i64,
+    /// The number of shards up to the last one that has rows; 0 when there are none.
+    pub shards: i32,
 }
 
 #[derive(Debug, thiserror::Error)]

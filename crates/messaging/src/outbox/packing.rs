@@ -12,16 +12,16 @@ const EVENT_BYTES: usize = 200;
 pub struct Packing {
     /// 1: a row for each event, as Debezium's outbox router reads them.
     pub events_max: usize,
-    /// Bytes of its events together, about; one that is larger has a row of its own.
+    /// Bytes of its events together, about, as they are before a store compresses them; one that is larger has a row of its own.
     pub bytes_max: usize,
 }
 
 impl Default for Packing {
-    /// A row that InnoDB still keeps whole within its page of 16 KiB.
+    /// A row that InnoDB still keeps whole within its page of 16 KiB, once it is compressed to a fifth.
     fn default() -> Self {
         Self {
-            events_max: 16,
-            bytes_max: 7_000,
+            events_max: 64,
+            bytes_max: 40_000,
         }
     }
 }
@@ -119,9 +119,9 @@ mod tests {
             rows.iter().map(|row| row.events.len()).collect()
         };
         assert_eq!(lengths(few, 10), [4, 4, 1]);
-        // 7,000 bytes hold two of 3,205, and none of 10,000 beside another.
-        assert_eq!(lengths(few, 3_000), [2, 2, 2, 2, 1]);
-        assert_eq!(lengths(few, 10_000), [1; 9]);
+        // 40,000 bytes hold two of 15,205, and none of 30,000 beside another.
+        assert_eq!(lengths(few, 15_000), [2, 2, 2, 2, 1]);
+        assert_eq!(lengths(few, 30_000), [1; 9]);
         let one = Packing {
             events_max: 1,
             ..few

@@ -209,15 +209,11 @@ impl Store for FakeStore {
 
     async fn depth(&self) -> Result<Depth, Error> {
         self.call("depth")?;
+        let rows = &self.state.lock().rows;
         Ok(Depth {
-            events: self
-                .state
-                .lock()
-                .rows
-                .values()
-                .map(|row| row.events.len() as u64)
-                .sum(),
+            events: rows.values().map(|row| row.events.len() as u64).sum(),
             oldest_us: 0,
+            shards: rows.keys().next_back().map_or(0, |(shard, _)| shard + 1),
         })
     }
 }

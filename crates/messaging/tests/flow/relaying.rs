@@ -275,6 +275,23 @@ async fn one_relay_a_shard_and_another_takes_over() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn rows_of_shards_beyond_the_settings_go_out_too() {
+    let log = FakeLog::new(&[("a", 1)]);
+    let store = FakeStore::with([]);
+    let of_shard = |shard, n| Row { shard, ..row(n) };
+    store.write((0..10).map(|n| of_shard(2, n)));
+    let (cancel, running) = start(relay(&log, &store, settings()));
+    until("they are out", || store.rows() == 0).await;
+    // Somebody who was not told writes on.
+    store.write((10..20).map(|n| of_shard(n as i32 % 5, n)));
+    until("these are out too", || store.rows() == 0).await;
+    cancel.cancel();
+    running.await.unwrap();
+    assert_eq!(times(&log, "a"), (0..20).map(|n| (n, 1)).collect());
+    assert!((0..5).all(|shard| store.owner(shard).is_none()));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_relay_that_lost_its_shard_deletes_nothing_and_stops_publishing() {
     let log = FakeLog::new(&[("a", 1)]);
     let store = FakeStore::with([]);

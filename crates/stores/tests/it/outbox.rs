@@ -264,11 +264,12 @@ async fn depth_counts_all_shards(backend: &Backend) {
     );
     let events = (0..50).map(|n| event(n % 3, &n.to_string()));
     let rows = Packing::default().rows(events.collect());
-    assert_eq!(rows.len(), 5);
+    assert_eq!(rows.len(), 3);
     write(&db, &rows).await;
     let depth = outbox.depth().await.unwrap();
     assert_eq!(depth.events, 50);
     assert!(depth.oldest_us > 0);
+    assert_eq!(depth.shards, 3);
     assert!(outbox.holds(50).await.unwrap());
     assert!(!outbox.holds(51).await.unwrap());
     let newest = outbox.newest().await.unwrap();

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use metrics::gauge;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -60,24 +61,35 @@ impl Relay {
     }
 
     /// Relays every shard that it can lease, until `cancel`; then awaits what is on its way, deletes, and gives its leases up.
+    ///
+    /// Shards beyond its settings are relayed too once they have rows: they were written when there were more.
     pub async fn run(&self, cancel: CancellationToken) {
+        let (show, count) = watch::channel(self.shared.settings.shards.max(1));
         tokio::select! {
-            () = self.run_shards(&cancel) => {}
-            () = show_depth(&self.shared) => {}
+            () = self.run_shards(count, &cancel) => {}
+            () = show_depth(&self.shared, &show) => {}
         }
     }
 
-    async fn run_shards(&self, cancel: &CancellationToken) {
+    async fn run_shards(&self, mut count: watch::Receiver<i32>, cancel: &CancellationToken) {
         let mut shards = JoinSet::new();
-        for shard in 0..self.shared.settings.shards.max(1) {
-            self.start(&mut shards, shard, cancel);
-        }
-        while let Some(ended) = shards.join_next().await {
-            if let Ok((shard, true)) = ended
-                && !cancel.is_cancelled()
-            {
-                tracing::error!(shard, "relay of a shard panicked, it starts again");
+        let mut started = 0;
+        loop {
+            let wanted = *count.borrow_and_update();
+            for shard in started..wanted {
                 self.start(&mut shards, shard, cancel);
+            }
+            started = wanted;
+            tokio::select! {
+                Ok(()) = count.changed() => {}
+                ended = shards.join_next() => match ended {
+                    None => return,
+                    Some(Ok((shard, true))) if !cancel.is_cancelled() => {
+                        tracing::error!(shard, "relay of a shard panicked, it starts again");
+                        self.start(&mut shards, shard, cancel);
+                    }
+                    Some(_) => {}
+                }
             }
         }
     }
@@ -101,8 +113,8 @@ impl Relay {
     }
 }
 
-/// For as long as it is polled.
-async fn show_depth(shared: &Shared) {
+/// For as long as it is polled. `shards` never becomes fewer.
+async fn show_depth(shared: &Shared, shards: &watch::Sender<i32>) {
     let mut tick = tokio::time::interval(Duration::from_millis(shared.settings.depth_ms.max(1)));
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -111,6 +123,18 @@ async fn show_depth(shared: &Shared) {
         if let Ok(depth) = shared.store.depth().await {
             gauge!("madang_outbox_events").set(depth.events as f64);
             gauge!("madang_outbox_oldest_age_seconds").set(depth.oldest_us as f64 / 1e6);
+            shards.send_if_modified(|count| {
+                let more = depth.shards > *count;
+                if more {
+                    tracing::info!(
+                        shards = depth.shards,
+                        configured = shared.settings.shards,
+                        "the outbox holds rows of more shards than outbox.shards says"
+                    );
+                    *count = depth.shards;
+                }
+                more
+            });
         }
     }
 }

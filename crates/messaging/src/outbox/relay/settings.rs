@@ -13,7 +13,7 @@ use crate::backoff::Backoff;
 pub struct Settings {
     /// Tells this process from every other; a new one each start.
     pub owner: String,
-    /// As many as rows were written with.
+    /// As many as rows are written with.
     pub shards: i32,
     /// How long a shard stays ours without word from us. The log's own time-out of a record must be below half of it.
     pub lease_ms: u64,
@@ -34,7 +34,7 @@ pub struct Settings {
     pub delete_interval_ms: u64,
     /// How long batches on their way may take when the relay stops.
     pub drain_ms: u64,
-    /// How often the depth gauges are read.
+    /// How often the depth gauges are read, and shards beyond `shards` looked for.
     pub depth_ms: u64,
     /// Rows of a shard that the log refuses and that are kept back, at most, before the shard waits for them.
     pub held_max: usize,
@@ -49,7 +49,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             owner: Uuid::now_v7().to_string(),
-            shards: 4,
+            shards: 1,
             lease_ms: 30_000,
             batch_max: 500,
             batch_interval_ms: 40,

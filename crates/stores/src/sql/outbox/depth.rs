@@ -96,15 +96,17 @@ impl Outbox {
 
     pub(super) async fn count(&self) -> Result<Depth, Error> {
         let sql = format!(
-            "SELECT {EVENTS}, {now} - MIN(created_us) FROM outbox",
+            "SELECT {EVENTS}, {now} - MIN(created_us), MAX(shard) FROM outbox",
             now = self.db.dialect().now_us()
         );
         let row = self.summed(sql, vec![]).await?;
         let events: i64 = row.try_get_by(0)?;
         let oldest_us: Option<i64> = row.try_get_by(1)?;
+        let last: Option<i32> = row.try_get_by(2)?;
         Ok(Depth {
             events: events.unsigned_abs(),
             oldest_us: oldest_us.unwrap_or(0).max(0),
+            shards: last.map_or(0, |last| last.saturating_add(1)),
         })
     }
 
@@ -129,14 +131,14 @@ pub(crate) async fn numbers_waiting(
     db: &Database,
     topic: &str,
 ) -> Result<HashSet<i64>, Error> {
-    let sql =
-        "SELECT seq, CASE WHEN events > 1 THEN payload END FROM outbox WHERE aggregatetype = ?";
+    let sql = "SELECT seq, type, CASE WHEN events > 1 THEN payload END FROM outbox WHERE aggregatetype = ?";
     let select = db.statement(sql, vec![topic.into()]);
     let mut numbers = HashSet::new();
     for row in tx.query_all_raw(select).await? {
         numbers.extend(row.try_get_by::<Option<i64>, _>(0)?);
-        if let Some(payload) = row.try_get_by::<Option<String>, _>(1)? {
-            numbers.extend(packed::numbers(&payload)?);
+        if let Some(payload) = row.try_get_by::<Option<String>, _>(2)? {
+            let kind: String = row.try_get_by(1)?;
+            numbers.extend(packed::numbers(&kind, payload)?);
         }
     }
     Ok(numbers)

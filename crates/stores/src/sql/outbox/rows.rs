@@ -110,10 +110,11 @@ pub(super) fn row_of(row: &QueryResult) -> Result<Row, Error> {
     let shard = row.try_get_by(0)?;
     let id: String = row.try_get_by(1)?;
     let topic: String = row.try_get_by(2)?;
+    let kind: String = row.try_get_by(4)?;
     let payload: String = row.try_get_by(5)?;
     if row.try_get_by::<i16, _>(10)? != 1 {
         let id = uuid(&id)?;
-        let events = packed::read(shard, &topic, payload.into())
+        let events = packed::read(shard, &topic, &kind, payload)
             .map_err(|e| Error::Other(format!("outbox row {id}: {e}")))?;
         return Ok(Row { id, shard, events });
     }
@@ -123,7 +124,7 @@ pub(super) fn row_of(row: &QueryResult) -> Result<Row, Error> {
         id: uuid(&id)?,
         topic,
         key: row.try_get_by(3)?,
-        kind: row.try_get_by(4)?,
+        kind,
         payload: payload.into(),
         headers: match headers {
             Some(text) => serde_json::from_str(&text)
