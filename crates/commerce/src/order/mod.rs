@@ -40,7 +40,7 @@ pub struct Settings {
     pub queue_max: usize,
     /// Orders committed together at most.
     pub batch_max: usize,
-    /// Batches between their first read and their commit at once: 2 keep MySQL busy, SQLite has one writer.
+    /// Batches between their first read and their commit at once: 3 keep MySQL busy; 1 where one thread writes.
     pub batches_in_flight: usize,
     /// How long an order waits for company at most, while others are being committed.
     pub gather_max_ms: u64,
@@ -53,7 +53,7 @@ impl Default for Settings {
         Self {
             queue_max: 4_096,
             batch_max: 256,
-            batches_in_flight: 2,
+            batches_in_flight: 3,
             gather_max_ms: 20,
             batch_timeout_ms: 30_000,
         }

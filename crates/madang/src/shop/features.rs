@@ -85,7 +85,7 @@ pub fn build(ground: &Ground<'_>) -> anyhow::Result<Features> {
         Arc::clone(&ids),
         Arc::clone(&clock),
         order::Outlet::new(events, steps(config), Arc::new(inline)),
-        order_settings(config),
+        order_settings(config, database),
     );
     let wallets = Arc::new(SqlWallets::new(database.clone()));
     Ok(Features {
@@ -197,12 +197,18 @@ fn steps(config: &Config) -> order::FollowUps {
     }
 }
 
-fn order_settings(config: &Config) -> order::Settings {
+fn order_settings(config: &Config, database: &Database) -> order::Settings {
     let orders = &config.orders;
+    let has_one_writer = database.file_writer().is_some();
     order::Settings {
         queue_max: orders.queue_max,
         batch_max: orders.batch_max,
-        batches_in_flight: orders.batches_in_flight,
+        // A second one would only wait for its turn, while it could still gather.
+        batches_in_flight: if has_one_writer {
+            1
+        } else {
+            orders.batches_in_flight
+        },
         gather_max_ms: orders.gather_max_ms,
         batch_timeout_ms: orders.batch_timeout_ms,
     }
