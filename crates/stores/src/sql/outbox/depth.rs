@@ -85,7 +85,7 @@ impl Outbox {
         let last: Option<i32> = row.await?.try_get_by(0)?;
         let mut events = Vec::new();
         // Also those of shards that the settings no longer have.
-        for shard in 0..last.map_or(0, |last| last.saturating_add(1)) {
+        for shard in 0..shards_up_to(last) {
             let page = self.read(shard, None, limit, &HashSet::new()).await?;
             events.extend(page.rows.into_iter().flat_map(|row| row.events));
         }
@@ -106,7 +106,7 @@ impl Outbox {
         Ok(Depth {
             events: events.unsigned_abs(),
             oldest_us: oldest_us.unwrap_or(0).max(0),
-            shards: last.map_or(0, |last| last.saturating_add(1)),
+            shards: shards_up_to(last),
         })
     }
 
@@ -120,6 +120,11 @@ impl Outbox {
         let row = self.db.reader().query_one_raw(select).await?;
         row.ok_or_else(|| Error::Other("a sum over the outbox found no row".into()))
     }
+}
+
+/// The number of shards up to the last that has rows, if any has.
+fn shards_up_to(last: Option<i32>) -> i32 {
+    last.map_or(0, |last| last.saturating_add(1))
 }
 
 /// Numbers of the events that wait for the topic, as the transaction sees them.
