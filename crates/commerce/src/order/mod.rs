@@ -30,7 +30,7 @@ pub use model::{
     EventNumbers, Line, Lines, Numbers, Order, OrderLine, Payment, Pending, PlaceOrder, Status,
     Turn,
 };
-pub use store::{Batch, Placed, Store};
+pub use store::{Batch, Placed, Store, Turnstile};
 
 use place::{Committer, Waiting};
 
@@ -40,8 +40,10 @@ pub struct Settings {
     pub queue_max: usize,
     /// Orders committed together at most.
     pub batch_max: usize,
-    /// Batches between their first read and their commit at once: 3 keep MySQL busy; 1 where one thread writes.
+    /// Batches between their first read and the end of their commit at once: 3 keep MySQL busy; 1 where one thread writes.
     pub batches_in_flight: usize,
+    /// Of these, batches that have not come to their commit: 1, so that those that come next are larger.
+    pub batches_before_commit: usize,
     /// How long an order waits for company at most, while others are being committed.
     pub gather_max_ms: u64,
     /// After so long without word from the store, the outcome of a batch is unknown.
@@ -54,6 +56,7 @@ impl Default for Settings {
             queue_max: 4_096,
             batch_max: 256,
             batches_in_flight: 3,
+            batches_before_commit: 1,
             gather_max_ms: 20,
             batch_timeout_ms: 30_000,
         }

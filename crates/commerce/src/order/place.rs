@@ -11,7 +11,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use super::decide::decide;
 use super::follow_ups::Outlet;
 use super::model::{EventNumbers, Numbers, Pending, PlaceOrder};
-use super::store::{Batch, Placed, Store};
+use super::store::{Batch, Placed, Store, Turnstile};
 use super::{Settings, http};
 use crate::answer::{Answered, Claim, StoreError};
 use crate::ids::{Allocator, Exhausted, LineId, OrderId, Series};
@@ -40,7 +40,11 @@ pub(super) async fn gather(mut queue: mpsc::Receiver<Waiting>, committer: Arc<Co
     let batches = Arc::new(Semaphore::new(committer.settings.batches_in_flight.max(1)));
     let pace = Pace::new(Duration::from_millis(committer.settings.gather_max_ms));
     let batch_max = committer.settings.batch_max.max(1);
-    while let Ok(permit) = batches.clone().acquire_owned().await {
+    let before_commit = committer.settings.batches_before_commit.max(1);
+    let before_commit = Arc::new(Semaphore::new(before_commit));
+    while let Ok(permit) = batches.clone().acquire_owned().await
+        && let Ok(turn) = before_commit.clone().acquire_owned().await
+    {
         let mut batch = Vec::new();
         if !pace.gather(&mut queue, &mut batch, batch_max).await {
             return;
@@ -53,7 +57,9 @@ pub(super) async fn gather(mut queue: mpsc::Receiver<Waiting>, committer: Arc<Co
         };
         let committer = committer.clone();
         tokio::spawn(async move {
-            committer.bisect(pending, replies).await;
+            committer
+                .bisect(pending, replies, Turnstile::new(turn))
+                .await;
             metrics::histogram!("madang_order_batch_seconds")
                 .record(started.elapsed().as_secs_f64());
             drop((under_way, permit));
@@ -91,11 +97,16 @@ impl Committer {
 
     /// Places the orders in one transaction. An unexpected error halves them, in order of arrival, until the one at fault
     /// stands alone.
-    async fn bisect(&self, mut pending: Vec<Pending>, mut replies: Vec<Option<Reply>>) {
+    async fn bisect(
+        &self,
+        mut pending: Vec<Pending>,
+        mut replies: Vec<Option<Reply>>,
+        turnstile: Turnstile,
+    ) {
         let mut parts: Vec<Range<usize>> = Vec::new();
         parts.push(0..pending.len());
         while let Some(part) = parts.pop() {
-            let answers = match self.place(&pending[part.clone()]).await {
+            let answers = match self.place(&pending[part.clone()], &turnstile).await {
                 Ok(placed) => self.follow_up(placed).await,
                 Err(StoreError::Failed(cause)) if part.len() > 1 => {
                     tracing::warn!(%cause, orders = part.len(), "a batch of orders failed: halving it");
@@ -121,12 +132,17 @@ impl Committer {
         }
     }
 
-    async fn place(&self, orders: &[Pending]) -> Result<Vec<Placed>, StoreError> {
+    async fn place(
+        &self,
+        orders: &[Pending],
+        turnstile: &Turnstile,
+    ) -> Result<Vec<Placed>, StoreError> {
         let batch = Batch {
             orders,
             decide,
             render: http::place_answer,
             outlet: &self.outlet,
+            turnstile,
         };
         let limit = Duration::from_millis(self.settings.batch_timeout_ms);
         let placed = tokio::time::timeout(limit, self.store.place(batch))

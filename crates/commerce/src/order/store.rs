@@ -1,6 +1,8 @@
 //! What orders need from a database. Implemented in `stores`, called by `Orders` and its batches.
 
 use async_trait::async_trait;
+use parking_lot::Mutex;
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::cancel::{self, CancelOrder, Cancellation};
 use super::decide::{Decision, Snapshot};
@@ -18,6 +20,24 @@ pub struct Batch<'a> {
     pub decide: fn(&Snapshot, &[&Pending]) -> Vec<Decision>,
     pub render: fn(&Decision) -> Answer,
     pub outlet: &'a Outlet,
+    pub turnstile: &'a Turnstile,
+}
+
+/// How many batches read, decide and write at once. A batch passes when only its COMMIT is outstanding: what it waits for then
+/// is the disk, and the next one need not.
+#[derive(Debug)]
+pub struct Turnstile(Mutex<Option<OwnedSemaphorePermit>>);
+
+impl Turnstile {
+    #[must_use]
+    pub fn new(permit: OwnedSemaphorePermit) -> Self {
+        Self(Mutex::new(Some(permit)))
+    }
+
+    /// Lets the next batch begin. One that is carried out again after that does so beside it.
+    pub fn pass(&self) {
+        drop(self.0.lock().take());
+    }
 }
 
 /// How one order of a batch ended.

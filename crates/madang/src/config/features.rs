@@ -9,6 +9,7 @@ pub struct Orders {
     pub queue_max: usize,
     pub batch_max: usize,
     pub batches_in_flight: usize,
+    pub batches_before_commit: usize,
     pub gather_max_ms: u64,
     pub batch_timeout_ms: u64,
 }

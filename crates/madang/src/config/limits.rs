@@ -155,6 +155,10 @@ fn features(config: &Config) -> Vec<(&'static str, i128)> {
         ("orders.queue_max", orders.queue_max as i128),
         ("orders.batch_max", orders.batch_max as i128),
         ("orders.batches_in_flight", orders.batches_in_flight as i128),
+        (
+            "orders.batches_before_commit",
+            orders.batches_before_commit as i128,
+        ),
         ("orders.batch_timeout_ms", orders.batch_timeout_ms.into()),
         ("catalogue.products_max", catalogue.products_max.into()),
         ("catalogue.pages_max", catalogue.pages_max.into()),

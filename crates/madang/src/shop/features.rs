@@ -209,6 +209,7 @@ fn order_settings(config: &Config, database: &Database) -> order::Settings {
         } else {
             orders.batches_in_flight
         },
+        batches_before_commit: orders.batches_before_commit,
         gather_max_ms: orders.gather_max_ms,
         batch_timeout_ms: orders.batch_timeout_ms,
     }

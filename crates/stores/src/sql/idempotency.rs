@@ -1,6 +1,6 @@
 //! Commands that may be repeated: the record of an answer is looked up first and written last, in the effect's transaction.
 //! What the answer says is the feature's business. Stores of single commands go through `keyed`; the order batch uses
-//! `find` and `insert` itself; the janitor prunes.
+//! `ask`, `found` and `write` itself; the janitor prunes.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,6 +11,7 @@ use futures::future::BoxFuture;
 use sea_orm::ConnectionTrait;
 
 use super::dialect::{list, padded};
+use super::reads::{Answers, Asked, Reads};
 use super::writes::Writes;
 use super::{AsSqlError, Borrows, Database, Dialect, Error, Transaction, follow_up, within};
 
@@ -135,7 +136,9 @@ where
     within(db, name, |tx, _| {
         Box::pin(async move {
             if let Some(claim) = keyed.claim {
-                let mut found = find(tx, dialect, &[claim.scope]).await?;
+                let mut reads = Reads::new(dialect);
+                let asked = ask(&mut reads, &[claim.scope]);
+                let mut found = found(&reads.ask(tx).await?, asked)?;
                 let record = found.remove(&claim.scope);
                 repeated.store(record.is_some(), Ordering::Relaxed);
                 if let Some(record) = record {
@@ -175,29 +178,18 @@ pub async fn settle(db: &Database, claim: &Claim) -> Result<Option<Record>, Erro
 
 const SELECT: &str = "SELECT scope, request_hash, status, location, body FROM idempotency";
 
-/// The records of these scopes, as far as they are there.
+/// The records of these scopes.
+pub fn ask(reads: &mut Reads, scopes: &[[u8; 32]]) -> Asked {
+    let scopes: Vec<_> = scopes.iter().map(|scope| scope.to_vec()).collect();
+    reads.among(SELECT, "scope", "", &scopes)
+}
+
+/// As far as they are there.
 ///
 /// # Errors
-/// Those of the statements.
-pub async fn find(
-    connection: &impl ConnectionTrait,
-    dialect: Dialect,
-    scopes: &[[u8; 32]],
-) -> Result<HashMap<[u8; 32], Record>, Error> {
-    let mut found = HashMap::with_capacity(scopes.len());
-    for chunk in scopes.chunks(1_024) {
-        let asked = padded(chunk);
-        let sql = format!("{SELECT} WHERE scope IN ({})", list(asked.len()));
-        let values = asked.iter().map(|s| s.to_vec().into()).collect();
-        for row in connection
-            .query_all_raw(dialect.statement(sql, values))
-            .await?
-        {
-            let (scope, record) = read(&row)?;
-            found.insert(scope, record);
-        }
-    }
-    Ok(found)
+/// A record that does not decode.
+pub fn found(answers: &Answers, asked: Asked) -> Result<HashMap<[u8; 32], Record>, Error> {
+    answers.rows(asked).map(read).collect()
 }
 
 fn read(row: &sea_orm::QueryResult) -> Result<([u8; 32], Record), Error> {

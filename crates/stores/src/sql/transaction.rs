@@ -4,14 +4,21 @@
 use std::marker::PhantomData;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use futures::future::BoxFuture;
 use messaging::embedded::{Failure, Flush, Turn};
 use messaging::failpoint;
-use sea_orm::{DatabaseTransaction, TransactionTrait};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, ExecResult, QueryResult, Statement};
 
+use super::pooled::Pooled;
 use super::{Database, Error, Writing};
 
-pub type Transaction = DatabaseTransaction;
+/// A transaction that is at work: of the file's one writer, or of a connection of the writer's pool.
+#[derive(Debug)]
+pub enum Transaction {
+    File(Turn),
+    Pooled(Pooled),
+}
 
 /// Second argument of a transaction's work. It carries nothing: it tells the compiler that what the work borrows (`'a`)
 /// outlives the transaction (`'t`).
@@ -58,11 +65,17 @@ where
     E: From<Error> + AsSqlError,
 {
     let mut attempt = 1;
+    let mut may_ask_another = true;
     loop {
-        let error = match once(db, name, flush, work).await {
+        let Failed { error, unanswered } = match once(db, name, flush, work).await {
             Ok(value) => return Ok(value),
-            Err(error) => error,
+            Err(failed) => failed,
         };
+        // A pooled connection that the server has closed says so only now. Nothing has been done yet, so another may be asked.
+        let is_gone = matches!(error.as_sql_error(), Some(Error::Unavailable(_)));
+        if unanswered && is_gone && std::mem::take(&mut may_ask_another) {
+            continue;
+        }
         let again = error.as_sql_error().is_some_and(Error::is_retryable);
         if !again || attempt >= db.attempts_max {
             return Err(error);
@@ -75,18 +88,31 @@ where
     }
 }
 
+/// Why a transaction came to nothing, or to nobody knows what.
+struct Failed<E> {
+    error: E,
+    /// Whether the database has not said a word, neither to the question for a connection nor to the first on it.
+    unanswered: bool,
+}
+
 async fn once<'a, T, E, F>(
     db: &Database,
     name: &'static str,
     flush: Flush,
     work: &F,
-) -> Result<T, E>
+) -> Result<T, Failed<E>>
 where
     F: for<'t> Fn(&'t Transaction, Borrows<'t, 'a>) -> BoxFuture<'t, Result<T, E>>,
     E: From<Error> + AsSqlError,
 {
-    let open = begin(db).await?;
-    let worked = match work(open.transaction(), PhantomData).await {
+    let failed = |unanswered| {
+        move |error: Error| Failed {
+            error: error.into(),
+            unanswered,
+        }
+    };
+    let open = Transaction::begin(db).await.map_err(failed(true))?;
+    let worked = match work(&open, PhantomData).await {
         Ok(value) => match failpoint::before(name).await {
             Ok(()) => Ok(value),
             Err(injected) => Err(Error::Unavailable(injected.to_string()).into()),
@@ -95,38 +121,34 @@ where
     };
     match worked {
         Ok(value) => {
-            open.commit(flush).await?;
+            open.commit(flush).await.map_err(failed(false))?;
             let told = failpoint::after(name).await;
-            told.map_err(|injected| Error::OutcomeUnknown(injected.to_string()))?;
+            told.map_err(|injected| Error::OutcomeUnknown(injected.to_string()))
+                .map_err(failed(false))?;
             Ok(value)
         }
         Err(error) => {
+            let unanswered = open.is_unanswered().await;
             open.rollback().await;
-            Err(error)
+            Err(Failed { error, unanswered })
         }
     }
 }
 
-/// A transaction that is at work: of the file's one writer, or of a connection of the writer's pool.
-enum Open {
-    File(Turn),
-    Pooled(Transaction),
-}
-
-impl Open {
-    fn transaction(&self) -> &Transaction {
-        match self {
-            Self::File(turn) => turn,
-            Self::Pooled(transaction) => transaction,
-        }
+impl Transaction {
+    /// A connection of the pool begins with the first question to it.
+    async fn begin(db: &Database) -> Result<Self, Error> {
+        Ok(match &db.writer {
+            Writing::File(file) => Self::File(file.begin().await?),
+            Writing::Pool(pool) => {
+                Self::Pooled(Pooled::lend(pool.get_mysql_connection_pool()).await?)
+            }
+        })
     }
 
     async fn commit(self, flush: Flush) -> Result<(), Error> {
         match self {
-            Self::Pooled(transaction) => transaction
-                .commit()
-                .await
-                .map_err(|e| commit_error(e.into())),
+            Self::Pooled(pooled) => pooled.commit().await.map_err(|e| commit_error(e.into())),
             Self::File(turn) => turn.commit(flush).await.map_err(|why| match why {
                 Failure::Refused(error) => commit_error(error.into()),
                 Failure::Spoilt => Error::Conflict(why.to_string()),
@@ -139,28 +161,58 @@ impl Open {
     async fn rollback(self) {
         match self {
             Self::File(turn) => turn.rollback().await,
-            Self::Pooled(transaction) => {
-                if let Err(rollback) = transaction.rollback().await {
+            Self::Pooled(pooled) => {
+                if let Err(rollback) = pooled.rollback().await {
                     tracing::debug!(%rollback, "rollback failed");
                 }
             }
         }
     }
-}
 
-/// A pooled connection that the server has closed says so only now. Nothing has been done yet, so another may be asked.
-async fn begin(db: &Database) -> Result<Open, Error> {
-    match begin_once(db).await {
-        Err(Error::Unavailable(_)) => begin_once(db).await,
-        begun => begun,
+    async fn is_unanswered(&self) -> bool {
+        match self {
+            Self::File(_) => false,
+            Self::Pooled(pooled) => pooled.is_unanswered().await,
+        }
     }
 }
 
-async fn begin_once(db: &Database) -> Result<Open, Error> {
-    Ok(match &db.writer {
-        Writing::File(file) => Open::File(file.begin().await?),
-        Writing::Pool(pool) => Open::Pooled(pool.begin().await?),
-    })
+#[async_trait]
+impl ConnectionTrait for Transaction {
+    fn get_database_backend(&self) -> DbBackend {
+        match self {
+            Self::File(_) => DbBackend::Sqlite,
+            Self::Pooled(_) => DbBackend::MySql,
+        }
+    }
+
+    async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
+        match self {
+            Self::File(turn) => turn.execute_raw(statement).await,
+            Self::Pooled(pooled) => pooled.execute(&statement).await,
+        }
+    }
+
+    async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
+        match self {
+            Self::File(turn) => turn.execute_unprepared(sql).await,
+            Self::Pooled(pooled) => pooled.execute_text(sql).await,
+        }
+    }
+
+    async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
+        match self {
+            Self::File(turn) => turn.query_one_raw(statement).await,
+            Self::Pooled(pooled) => pooled.query_one(&statement).await,
+        }
+    }
+
+    async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
+        match self {
+            Self::File(turn) => turn.query_all_raw(statement).await,
+            Self::Pooled(pooled) => pooled.query_all(&statement).await,
+        }
+    }
 }
 
 /// A refusal by the server is a refusal; silence is not.

@@ -5,6 +5,8 @@
 
 mod literal;
 
+pub(super) use literal::inline;
+
 use sea_orm::{ConnectionTrait, Value};
 
 use super::{Dialect, Error, Transaction};

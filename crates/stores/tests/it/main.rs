@@ -15,4 +15,5 @@ mod orders;
 mod outbox;
 mod ranking;
 mod relay;
+mod transaction;
 mod wallet;

@@ -1,6 +1,7 @@
 //! Group commit on a store that a test plays: who is committed with whom, who fails with whom, and when the queue is full.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::lines;
 use super::played::{Played, orders};
@@ -51,6 +52,34 @@ async fn who_waits_together_is_committed_together() {
     assert_eq!(batches[0], [1], "an order alone waits for nobody");
     assert_eq!(batches[1], (2..=9).collect::<Vec<_>>());
     assert_eq!(batches[2], [10, 11, 12]);
+}
+
+#[tokio::test]
+async fn a_batch_begins_once_the_one_before_it_waits_for_its_commit_alone() {
+    for (passes, first) in [(false, vec![1]), (true, vec![1, 2])] {
+        let store = Played::open();
+        store.passes.store(passes, Ordering::Relaxed);
+        let settings = Settings {
+            batches_in_flight: 2,
+            batches_before_commit: 1,
+            ..Settings::default()
+        };
+        let orders = orders(store.clone(), settings);
+        store.gate.forget_permits(usize::MAX);
+        let mut waiting = Vec::new();
+        for by in 1..=3 {
+            let orders = orders.clone();
+            waiting.push(tokio::spawn(async move { order(&orders, by).await }));
+            for _ in 0..20 {
+                tokio::task::yield_now().await;
+            }
+        }
+        assert_eq!(store.batches.lock().concat(), first, "passes: {passes}");
+        store.gate.add_permits(1_000);
+        let answers = futures::future::join_all(waiting).await;
+        assert!(answers.iter().all(|answer| matches!(answer, Ok(Ok(_)))));
+        assert_eq!(store.batches.lock().concat(), [1, 2, 3]);
+    }
 }
 
 #[tokio::test]

@@ -6,80 +6,78 @@ use std::collections::HashMap;
 use commerce::amount::{Name, Won};
 use commerce::catalogue::Listing;
 use commerce::clock::from_us;
-use commerce::ids::{CouponId, ProductId, UserCouponId, UserId};
+use commerce::ids::{CouponId, UserCouponId, UserId};
 use commerce::order::{HeldCoupon, Pending, Snapshot, Stocked};
-use jiff::Timestamp;
-use sea_orm::{ConnectionTrait, QueryResult};
+use sea_orm::QueryResult;
 
 use super::column;
-use crate::sql::dialect::{list, padded};
+use crate::sql::reads::{Answers, Asked, Reads};
 use crate::sql::{Dialect, Error, Transaction};
 
-/// Ids a statement.
-const IDS_MAX: usize = 512;
+/// Where what a batch touches is among the answers.
+pub(super) struct Touched {
+    coupons: Asked,
+    wallets: Asked,
+    products: Asked,
+}
+
+pub(super) fn ask(reads: &mut Reads, dialect: Dialect, orders: &[Pending]) -> Touched {
+    let places = || orders.iter().map(|pending| &pending.place);
+    let primary = dialect.force_primary();
+    let sql = format!("SELECT id, user_id, coupon_id, status FROM user_coupons{primary}");
+    let coupons = places().filter_map(|p| p.coupon).map(UserCouponId::get);
+    let coupons = reads.by_id(&sql, "id", dialect.for_update(), coupons.collect());
+    let users = places().map(|place| place.user.get());
+    let wallets = ask_wallets(reads, dialect, users.collect());
+    let lines = places().flat_map(|place| place.lines.as_slice());
+    let products = lines.map(|line| line.product_id.get());
+    // With the database's clock, which comes along without a question of its own.
+    let now_us = dialect.now_us();
+    let sql = format!("SELECT id, name, price, stock, status, {now_us} FROM products{primary}");
+    let products = reads.by_id(&sql, "id", dialect.for_update(), products.collect());
+    Touched {
+        coupons,
+        wallets,
+        products,
+    }
+}
 
 pub(super) async fn snapshot(
     tx: &Transaction,
     dialect: Dialect,
-    orders: &[&Pending],
+    answers: &Answers,
+    touched: Touched,
 ) -> Result<Snapshot, Error> {
-    let places = || orders.iter().map(|pending| &pending.place);
-    let coupons = places().filter_map(|p| p.coupon).map(UserCouponId::get);
-    let coupons = coupons_of(tx, dialect, coupons.collect()).await?;
-    let users = places().map(|place| place.user.get()).collect();
-    let wallets = wallets(tx, dialect, users).await?;
-    let lines = places().flat_map(|place| place.lines.as_slice());
-    let products = lines.map(|line| line.product_id.get()).collect();
-    let (products, now) = products_of(tx, dialect, products).await?;
+    let products: Vec<_> = answers.rows(touched.products).collect();
+    // Without a product no order comes as far as its coupon.
+    let now_us = products.last().map_or(Ok(0), |row| row.try_get_by(5))?;
+    let products = products
+        .into_iter()
+        .map(|row| Ok((column(row, 0)?, stocked(row)?)));
+    let products = products.collect::<Result<_, Error>>()?;
+    let held: Vec<_> = answers.rows(touched.coupons).collect();
     Ok(Snapshot {
-        now,
+        now: from_us(now_us),
         products,
-        wallets,
-        coupons,
+        wallets: balances(answers, touched.wallets)?,
+        coupons: coupons(tx, dialect, &held).await?,
     })
 }
 
-/// The rows of these ids in order of id; `sql` ends before its WHERE.
-async fn by_id(
+/// The terms of coupons that are held. Not locked: they are whatever is committed now.
+async fn coupons(
     tx: &Transaction,
     dialect: Dialect,
-    sql: &str,
-    id: &str,
-    end: &str,
-    mut ids: Vec<i64>,
-) -> Result<Vec<QueryResult>, Error> {
-    ids.sort_unstable();
-    ids.dedup();
-    let mut rows = Vec::with_capacity(ids.len());
-    for chunk in ids.chunks(IDS_MAX) {
-        let asked = padded(chunk);
-        let sql = format!(
-            "{sql} WHERE {id} IN ({}) ORDER BY {id}{end}",
-            list(asked.len())
-        );
-        let values = asked.into_iter().map(Into::into).collect();
-        rows.extend(tx.query_all_raw(dialect.statement(sql, values)).await?);
-    }
-    Ok(rows)
-}
-
-async fn coupons_of(
-    tx: &Transaction,
-    dialect: Dialect,
-    ids: Vec<i64>,
+    held: &[&QueryResult],
 ) -> Result<HashMap<UserCouponId, HeldCoupon>, Error> {
-    let sql = format!(
-        "SELECT id, user_id, coupon_id, status FROM user_coupons{}",
-        dialect.force_primary()
-    );
-    let held = by_id(tx, dialect, &sql, "id", dialect.for_update(), ids).await?;
     let campaigns = held.iter().map(|row| row.try_get_by::<i64, _>(2));
     let campaigns = campaigns.collect::<Result<Vec<_>, _>>()?;
-    // Not locked: their terms are whatever is committed now.
+    let mut reads = Reads::new(dialect);
     let sql = "SELECT id, discount_amount, min_order_amount, expires_us FROM coupons";
-    let terms = by_id(tx, dialect, sql, "id", "", campaigns).await?;
-    let terms = terms
-        .iter()
+    let asked = reads.by_id(sql, "id", "", campaigns);
+    let answers = reads.ask(tx).await?;
+    let terms = answers
+        .rows(asked)
         .map(|row| Ok((column::<CouponId>(row, 0)?, row)))
         .collect::<Result<HashMap<_, _>, Error>>()?;
     held.iter()
@@ -101,38 +99,26 @@ async fn coupons_of(
         .collect()
 }
 
+fn ask_wallets(reads: &mut Reads, dialect: Dialect, users: Vec<i64>) -> Asked {
+    let primary = dialect.force_primary();
+    let sql = format!("SELECT user_id, balance FROM wallets{primary}");
+    reads.by_id(&sql, "user_id", dialect.for_update(), users)
+}
+
+fn balances(answers: &Answers, wallets: Asked) -> Result<HashMap<UserId, Won>, Error> {
+    let rows = answers.rows(wallets);
+    rows.map(|row| Ok((column(row, 0)?, column(row, 1)?)))
+        .collect()
+}
+
 pub(super) async fn wallets(
     tx: &Transaction,
     dialect: Dialect,
     users: Vec<i64>,
 ) -> Result<HashMap<UserId, Won>, Error> {
-    let sql = format!(
-        "SELECT user_id, balance FROM wallets{}",
-        dialect.force_primary()
-    );
-    let rows = by_id(tx, dialect, &sql, "user_id", dialect.for_update(), users).await?;
-    rows.iter()
-        .map(|row| Ok((column(row, 0)?, column(row, 1)?)))
-        .collect()
-}
-
-/// With the database's clock, which comes along without a question of its own.
-async fn products_of(
-    tx: &Transaction,
-    dialect: Dialect,
-    ids: Vec<i64>,
-) -> Result<(HashMap<ProductId, Stocked>, Timestamp), Error> {
-    let sql = format!(
-        "SELECT id, name, price, stock, status, {} FROM products{}",
-        dialect.now_us(),
-        dialect.force_primary()
-    );
-    let rows = by_id(tx, dialect, &sql, "id", dialect.for_update(), ids).await?;
-    // Without a product no order comes as far as its coupon.
-    let now_us = rows.last().map_or(Ok(0), |row| row.try_get_by(5))?;
-    let products = rows.iter().map(|row| Ok((column(row, 0)?, stocked(row)?)));
-    let products = products.collect::<Result<_, Error>>()?;
-    Ok((products, from_us(now_us)))
+    let mut reads = Reads::new(dialect);
+    let wallets = ask_wallets(&mut reads, dialect, users);
+    balances(&reads.ask(tx).await?, wallets)
 }
 
 fn stocked(row: &QueryResult) -> Result<Stocked, Error> {
@@ -154,7 +140,7 @@ pub(super) async fn lock(
     ids: Vec<i64>,
 ) -> Result<(), Error> {
     let sql = format!("SELECT id FROM {table}{}", dialect.force_primary());
-    by_id(tx, dialect, &sql, "id", dialect.for_update(), ids)
-        .await
-        .map(drop)
+    let mut reads = Reads::new(dialect);
+    reads.by_id(&sql, "id", dialect.for_update(), ids);
+    reads.ask(tx).await.map(drop)
 }

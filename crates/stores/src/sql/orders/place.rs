@@ -13,6 +13,7 @@ use sea_orm::ConnectionTrait;
 use super::{load, write};
 use crate::sql::dialect::{list, padded};
 use crate::sql::idempotency::{self, Failure, Record};
+use crate::sql::reads::Reads;
 use crate::sql::writes::Writes;
 use crate::sql::{Database, Dialect, Error, Transaction, outbox, within};
 
@@ -87,13 +88,22 @@ async fn carry_out(
 ) -> Result<Done, Failure> {
     let scopes = batch.orders.iter().filter_map(|o| o.claim.as_ref());
     let scopes: Vec<_> = scopes.map(|claim| claim.scope).collect();
-    let records = idempotency::find(tx, dialect, &scopes).await?;
+    let mut reads = Reads::new(dialect);
+    let recorded = idempotency::ask(&mut reads, &scopes);
+    // Also what repeated requests would touch: which they are is in the same answers.
+    let touched = load::ask(&mut reads, dialect, batch.orders);
+    let answers = reads.ask(tx).await?;
+    let records = idempotency::found(&answers, recorded)?;
     let known = |order: &Pending| {
         let claim = order.claim.as_ref();
         claim.is_some_and(|claim| records.contains_key(&claim.scope))
     };
     let fresh: Vec<&Pending> = batch.orders.iter().filter(|o| !known(o)).collect();
-    let decisions = decide(tx, dialect, batch, &fresh).await?;
+    let snapshot = load::snapshot(tx, dialect, &answers, touched).await?;
+    let decisions = (batch.decide)(&snapshot, &fresh);
+    if decisions.len() != fresh.len() {
+        return Err(Error::Other("decisions do not match orders".into()).into());
+    }
 
     let placed: Vec<&Placement> = decisions.iter().flatten().collect();
     let owes = batch.outlet.follow_ups().owes();
@@ -113,25 +123,9 @@ async fn carry_out(
         let step = batch.outlet.before_commit(&placement.turn).await;
         step.map_err(|cause| Failure::Sql(Error::CalledOff(cause)))?;
     }
+    batch.turnstile.pass();
     let fresh = decisions.into_iter().zip(answers);
     Ok((in_order(batch.orders, records, fresh), rows))
-}
-
-async fn decide(
-    tx: &Transaction,
-    dialect: Dialect,
-    batch: Batch<'_>,
-    fresh: &[&Pending],
-) -> Result<Vec<Decision>, Error> {
-    if fresh.is_empty() {
-        return Ok(Vec::new());
-    }
-    let snapshot = load::snapshot(tx, dialect, fresh).await?;
-    let decisions = (batch.decide)(&snapshot, fresh);
-    if decisions.len() != fresh.len() {
-        return Err(Error::Other("decisions do not match orders".into()));
-    }
-    Ok(decisions)
 }
 
 /// An answer for every order: from its record where there is one, else the next fresh one.

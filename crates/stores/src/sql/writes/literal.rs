@@ -1,12 +1,12 @@
 //! Values in the text of a statement, as MySQL and MariaDB read them whatever their `sql_mode` and character set, and SQLite.
-//! `Writes` calls it.
+//! `Writes` and `Reads` call it.
 
 use sea_orm::Value;
 
 use crate::sql::{Dialect, Error};
 
 /// Writes the values in place of the question marks.
-pub(super) fn inline(
+pub(in crate::sql) fn inline(
     dialect: Dialect,
     sql: &str,
     values: &[Value],
