@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use messaging::log::Error;
 use messaging::outbox::Event;
-use messaging::outbox::relay::Settings;
+use messaging::outbox::relay::{Relay, Settings, Wake};
 
-use crate::fake_log::FakeLog;
-use crate::fake_store::{FakeStore, event, packed};
+use crate::fake_log::{FakeLog, Handle};
+use crate::fake_store::{FakeStore, event, packed, row};
 use crate::relaying::{relay, settings, start, times, values};
 use crate::shop::until;
 
@@ -22,6 +23,32 @@ async fn all_events_of_a_row_go_out_in_order() {
     assert_eq!(values(&log, "a"), (0..95).collect::<Vec<_>>());
     assert_eq!(store.rows(), 0);
     assert_eq!(store.deleted().len(), 14);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_row_that_is_handed_over_waits_for_no_look_at_the_table() {
+    let log = FakeLog::new(&[("a", 1)]);
+    let store = FakeStore::with([]);
+    let wake = Wake::new(1, 1_000);
+    let settings = settings();
+    let handle = Arc::new(Handle(Arc::clone(&log)));
+    let beats = Duration::from_millis(settings.batch_interval_ms * 2);
+    assert!(beats < Duration::from_millis(settings.idle_poll_max_ms / 2));
+    let relay = Relay::new(handle, Arc::clone(&store) as _, settings, wake.clone());
+    let (cancel, running) = start(relay);
+    for n in 0..60 {
+        // By turns long after the last look and right after it, while no batch may begin yet.
+        tokio::time::sleep(Duration::from_millis(700 + n as u64 * 13)).await;
+        let row = row(n);
+        store.write([row.clone()]);
+        wake.committed(vec![row]);
+        let committed = tokio::time::Instant::now();
+        until("it is out", || values(&log, "a").len() == n + 1).await;
+        let took = committed.elapsed();
+        assert!(took <= beats, "row {n}: {took:?}");
+    }
+    cancel.cancel();
+    running.await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]

@@ -52,7 +52,7 @@ impl Default for Settings {
             shards: 1,
             lease_ms: 30_000,
             batch_max: 500,
-            batch_interval_ms: 40,
+            batch_interval_ms: 20,
             in_flight_batches: 4,
             poll_ms: 100,
             idle_poll_max_ms: 500,

@@ -329,8 +329,8 @@ impl Shard {
         tokio::select! {
             () = cancel.cancelled() => {}
             Some(sent) = self.in_flight.next() => self.settle(sent),
-            // In a backoff, too soon, or with no room for a batch it is heard later.
-            () = self.shared.wake.woken(self.shard), if !full && ready <= now => {}
+            // With no room for a batch it is heard later; in a backoff or too soon, once is enough.
+            () = self.shared.wake.woken(self.shard), if !full && (!waiting || ready <= now) => {}
             () = tokio::time::sleep_until(until) => {}
         }
     }
