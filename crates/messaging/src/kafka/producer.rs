@@ -2,8 +2,8 @@
 //! It retries nothing that librdkafka has given up; the relay does.
 //! `KafkaLog` owns it.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -13,7 +13,7 @@ use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Header, Message, OwnedHeaders};
 use rdkafka::producer::{
-    BaseRecord, NoCustomPartitioner, Producer as _, ProducerContext, ThreadedProducer,
+    BaseProducer, BaseRecord, NoCustomPartitioner, Producer as _, ProducerContext,
 };
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -24,7 +24,7 @@ use crate::record::{Headers, Outgoing};
 use super::errors;
 use super::reporter::Reporter;
 
-type Native = ThreadedProducer<Context>;
+type Native = BaseProducer<Context>;
 /// What became of a record, kept until it is known whether it is to be tried alone.
 type Verdict = Result<Acknowledged, Fault>;
 
@@ -51,6 +51,9 @@ impl Fault {
 
 /// How long to wait for room in a full queue before looking again.
 const FULL_WAIT: Duration = Duration::from_millis(5);
+/// How long one look for acknowledgements lasts; each is handled as it comes. The client spins through the last millisecond of a
+/// look, so that its own thread, which looks ten times a second, takes most of a hundredth of a core where nothing is published.
+const LOOK: Duration = Duration::from_secs(5);
 /// Beyond the message timeout: librdkafka reports timeouts in scans of a second.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -138,7 +141,20 @@ impl Producer {
 fn create(config: &ClientConfig) -> Result<Arc<Native>, Error> {
     let context = Context(Reporter::new("producer"));
     let native = Native::from_config_and_context(config, context);
-    native.map(Arc::new).map_err(|error| errors::of(&error))
+    let native = Arc::new(native.map_err(|error| errors::of(&error))?);
+    let polled = Arc::downgrade(&native);
+    std::thread::Builder::new()
+        .name("kafka-producer".into())
+        .spawn(move || poll(&polled))
+        .map_err(|error| Error::Unavailable(format!("no thread for the producer: {error}")))?;
+    Ok(native)
+}
+
+/// Until nobody publishes by it any more: the last reference is let go of here, where its end may take its time.
+fn poll(native: &Weak<Native>) {
+    while let Some(native) = native.upgrade() {
+        native.poll(LOOK);
+    }
 }
 
 async fn enqueue(

@@ -33,7 +33,7 @@ pub enum Command {
 }
 
 /// Between two looks at the main queue when nothing rings: far below any `max.poll.interval.ms`.
-const MAIN_POLL: Duration = Duration::from_millis(100);
+const MAIN_POLL: Duration = Duration::from_millis(500);
 /// A look at the main queue: long enough to take what is there, log lines included.
 const MAIN_LOOK: Duration = Duration::from_millis(1);
 
