@@ -20,8 +20,11 @@ pub struct Options {
     /// Starts that are measured after the first, which makes the schema.
     #[arg(long, default_value_t = 5)]
     runs: usize,
-    /// How long the idle shop is watched.
+    /// How long it is left alone first, to join its groups.
     #[arg(long, default_value_t = 10)]
+    settle_seconds: u64,
+    /// How long the idle shop is watched.
+    #[arg(long, default_value_t = 20)]
     idle_seconds: u64,
 }
 
@@ -63,7 +66,7 @@ struct Starts {
 }
 
 async fn on(options: &Options, grounds: &mut Grounds) -> Result<Starts> {
-    let settings = grounds.settings().await?;
+    let settings = grounds.shipped_settings().await?;
     let (first_ms, shop) = started(&settings).await?;
     ended(shop).await?;
     let mut ready_ms = Vec::new();
@@ -73,8 +76,9 @@ async fn on(options: &Options, grounds: &mut Grounds) -> Result<Starts> {
         ended(shop).await?;
     }
     let (_, shop) = started(&settings).await?;
-    let before = of_process_us(shop.pid())?;
     // The measurement itself is to let time pass.
+    tokio::time::sleep(Duration::from_secs(options.settle_seconds)).await;
+    let before = of_process_us(shop.pid())?;
     tokio::time::sleep(Duration::from_secs(options.idle_seconds)).await;
     let used = of_process_us(shop.pid())?.saturating_sub(before) as f64;
     let idle = Starts {

@@ -66,20 +66,31 @@ impl Grounds {
         }
     }
 
-    /// Of a new shop with empty stores.
+    /// Of a new shop with empty stores, to be put under load.
     pub async fn settings(&mut self) -> Result<ShopSettings> {
+        let for_load = [
+            ("MADANG_OUTBOX__DEPTH_MS", GAUGES_MS),
+            ("MADANG_CONSUMERS__LAG_MS", GAUGES_MS),
+            // Loads hit a campaign at once; on a slow disk bringing it into the queue outlasts the default wait.
+            ("MADANG_COUPON__OPENING_WAIT_MS", OPENING_WAIT_MS),
+        ];
+        self.with(&for_load).await
+    }
+
+    /// Of a new shop with empty stores, as it is shipped.
+    pub async fn shipped_settings(&mut self) -> Result<ShopSettings> {
+        self.with(&[]).await
+    }
+
+    async fn with(&mut self, changed: &[(&str, u64)]) -> Result<ShopSettings> {
         let number = self.shops;
         self.shops += 1;
         let mut settings = ShopSettings::new(&self.binary)?
             .quiet()
-            .env("MADANG_AUTH__MODE", "off")
-            // Loads hit a campaign at once; on a slow disk bringing it into the queue outlasts the default wait.
-            .env(
-                "MADANG_COUPON__OPENING_WAIT_MS",
-                OPENING_WAIT_MS.to_string(),
-            )
-            .env("MADANG_OUTBOX__DEPTH_MS", GAUGES_MS.to_string())
-            .env("MADANG_CONSUMERS__LAG_MS", GAUGES_MS.to_string());
+            .env("MADANG_AUTH__MODE", "off");
+        for (name, value) in changed {
+            settings = settings.env(*name, value.to_string());
+        }
         if !self.is_embedded() {
             let database = self.services.mariadb().create_database("bench").await?;
             let redis = self.services.redis().url();
