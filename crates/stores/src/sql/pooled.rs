@@ -19,45 +19,45 @@ pub struct Pooled(Mutex<Lent>);
 struct Lent {
     connection: PoolConnection<MySql>,
     state: State,
+    /// Whether the server has carried anything out.
+    answered: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     /// Nothing has been sent.
     Fresh,
-    /// Its first question was sent, and no answer has come.
-    Asked,
+    /// BEGIN was sent alone, and has not been carried out.
+    Beginning,
+    /// BEGIN has been carried out, or stands before the first question in its text.
     Open,
     Ended,
 }
 
 impl Pooled {
     pub async fn lend(pool: &MySqlPool) -> Result<Self, sqlx::Error> {
-        let connection = pool.acquire().await?;
-        let state = State::Fresh;
-        Ok(Self(Mutex::new(Lent { connection, state })))
+        Ok(Self(Mutex::new(Lent {
+            connection: pool.acquire().await?,
+            state: State::Fresh,
+            answered: false,
+        })))
     }
 
     /// Whether its first question was sent and came to nothing.
     pub async fn is_unanswered(&self) -> bool {
-        self.0.lock().await.state == State::Asked
+        let lent = self.0.lock().await;
+        lent.state != State::Fresh && !lent.answered
     }
 
     /// SELECTs as one text, divided by semicolons: the rows of each.
     pub async fn ask(&self, text: &str) -> Result<Vec<Vec<QueryResult>>, DbErr> {
         let mut lent = self.0.lock().await;
-        let is_first = lent.state == State::Fresh;
-        let mut sets = lent
-            .sets(&after_begin(is_first, text))
-            .await
-            .map_err(query)?;
-        if is_first {
-            sets.remove(0);
-        }
-        let sets = sets.into_iter();
-        Ok(sets
-            .map(|rows| rows.into_iter().map(Into::into).collect())
-            .collect())
+        let begins = lent.begins().map_err(query)?;
+        let sets = lent.sets(after_begin(begins, text)).await.map_err(query)?;
+        lent.answered = true;
+        let sets = sets.into_iter().skip(usize::from(begins));
+        let results = |rows: Vec<MySqlRow>| rows.into_iter().map(Into::into).collect();
+        Ok(sets.map(results).collect())
     }
 
     pub async fn query_all(&self, statement: &Statement) -> Result<Vec<QueryResult>, DbErr> {
@@ -84,12 +84,10 @@ impl Pooled {
     /// A text of any number of statements; the rows that they changed are added up.
     pub async fn execute_text(&self, text: &str) -> Result<ExecResult, DbErr> {
         let mut lent = self.0.lock().await;
-        let is_first = lent.state == State::Fresh;
-        let text = after_begin(is_first, text);
-        let connection = lent.asking();
-        let done = connection.execute(AssertSqlSafe(text)).await;
-        let done = done.map_err(exec)?;
-        lent.state = State::Open;
+        let begins = lent.begins().map_err(exec)?;
+        let text = AssertSqlSafe(after_begin(begins, text));
+        let done = lent.connection.execute(text).await.map_err(exec)?;
+        lent.answered = true;
         Ok(done.into())
     }
 
@@ -114,27 +112,35 @@ impl Pooled {
 }
 
 impl Lent {
+    /// Whether the text that is sent next is the first.
+    fn begins(&mut self) -> Result<bool, sqlx::Error> {
+        match self.state {
+            State::Fresh => {
+                self.state = State::Open;
+                Ok(true)
+            }
+            State::Open => Ok(false),
+            // What is asked now would be a transaction of its own.
+            State::Beginning | State::Ended => Err(sqlx::Error::Protocol(
+                "the transaction did not begin".into(),
+            )),
+        }
+    }
+
     /// The connection, in a transaction.
     async fn begun(&mut self) -> Result<&mut MySqlConnection, sqlx::Error> {
-        if self.state != State::Open {
-            self.asking().execute(BEGIN).await?;
+        if self.begins()? {
+            self.state = State::Beginning;
+            self.connection.execute(BEGIN).await?;
             self.state = State::Open;
+            self.answered = true;
         }
         Ok(&mut self.connection)
     }
 
-    /// The connection, for a text that begins the transaction if nothing has yet.
-    fn asking(&mut self) -> &mut MySqlConnection {
-        if self.state == State::Fresh {
-            self.state = State::Asked;
-        }
-        &mut self.connection
-    }
-
     /// What each statement of the text gave.
-    async fn sets(&mut self, text: &str) -> Result<Vec<Vec<MySqlRow>>, sqlx::Error> {
-        let connection = self.asking();
-        let mut answers = connection.fetch_many(AssertSqlSafe(text.to_owned()));
+    async fn sets(&mut self, text: String) -> Result<Vec<Vec<MySqlRow>>, sqlx::Error> {
+        let mut answers = self.connection.fetch_many(AssertSqlSafe(text));
         let (mut sets, mut rows) = (Vec::new(), Vec::new());
         while let Some(answer) = answers.try_next().await? {
             match answer {
@@ -142,15 +148,13 @@ impl Lent {
                 Either::Left(_) => sets.push(std::mem::take(&mut rows)),
             }
         }
-        drop(answers);
-        self.state = State::Open;
         Ok(sets)
     }
 }
 
 impl Drop for Lent {
     fn drop(&mut self) {
-        if matches!(self.state, State::Asked | State::Open) {
+        if matches!(self.state, State::Beginning | State::Open) {
             self.connection.close_on_drop();
         }
     }
@@ -162,8 +166,8 @@ impl fmt::Debug for Pooled {
     }
 }
 
-fn after_begin(is_first: bool, text: &str) -> String {
-    if is_first {
+fn after_begin(begins: bool, text: &str) -> String {
+    if begins {
         format!("{BEGIN};{text}")
     } else {
         text.to_owned()

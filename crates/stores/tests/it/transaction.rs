@@ -13,6 +13,7 @@ on_both!(
     what_returns_an_error_leaves_nothing,
     what_is_dropped_leaves_nothing_and_holds_nothing,
     texts_and_statements_are_one_transaction,
+    a_question_that_fails_begins_no_other_transaction,
     work_that_asks_nothing_is_no_transaction,
 );
 
@@ -97,6 +98,27 @@ async fn texts_and_statements_are_one_transaction(backend: &Backend) {
     .await;
     statement_first.unwrap();
     assert_eq!(counted(&db).await, 21);
+}
+
+async fn a_question_that_fails_begins_no_other_transaction(backend: &Backend) {
+    let db = counter(backend).await;
+    let failed: Result<(), Error> = within(&db, "test", |tx, _| {
+        let db = &db;
+        Box::pin(async move {
+            let text =
+                "UPDATE id_blocks SET next_value = 9 WHERE name = 'counter'; SELECT * FROM nowhere";
+            assert!(execute(tx, text).await.is_err());
+            // Its first statement is still to be undone.
+            let row = tx.query_one_raw(db.statement(READ, vec![])).await?;
+            assert_eq!(row.expect("a counter").try_get_by::<i64, _>(0)?, 9);
+            assert_eq!(execute(tx, ADD).await?, 1);
+            Err(Error::Other("a defect".into()))
+        })
+    })
+    .await;
+    assert!(matches!(failed, Err(Error::Other(_))), "{failed:?}");
+    assert_eq!(counted(&db).await, 1);
+    assert_eq!(add(&db).await.unwrap(), 1);
 }
 
 async fn work_that_asks_nothing_is_no_transaction(backend: &Backend) {
