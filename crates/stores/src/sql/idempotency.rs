@@ -218,7 +218,7 @@ fn digest(row: &sea_orm::QueryResult, column: usize) -> Result<[u8; 32], Error> 
 /// Writes the records, in order of scope. To be called last in the effect's transaction, with each scope once.
 ///
 /// # Errors
-/// `Failure::Taken` when another process has used one of the keys since `find`: roll back, answer that one from its
+/// `Failure::Taken` when another process has used one of the keys since they were looked up: roll back, answer that one from its
 /// record and decide the rest again.
 pub(super) async fn insert(
     tx: &Transaction,

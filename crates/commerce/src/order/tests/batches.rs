@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use tokio::task::JoinHandle;
+
 use super::lines;
 use super::played::{Played, orders};
 use crate::answer::{Answered, StoreError};
@@ -28,18 +30,23 @@ async fn behind_a_closed_gate(
     last: i64,
 ) -> Vec<Result<Answered, Error>> {
     store.gate.forget_permits(usize::MAX);
+    let waiting = in_turn(orders, last).await;
+    store.gate.add_permits(1_000);
+    let answers = futures::future::join_all(waiting).await;
+    answers.into_iter().map(|a| a.unwrap()).collect()
+}
+
+/// Users `1..=last` ask. Each has handed its order in, and the first its batch, before the next comes.
+async fn in_turn(orders: &Arc<Orders>, last: i64) -> Vec<JoinHandle<Result<Answered, Error>>> {
     let mut waiting = Vec::new();
     for by in 1..=last {
         let orders = orders.clone();
         waiting.push(tokio::spawn(async move { order(&orders, by).await }));
-        // Each has handed its order in, and the first its batch, before the next comes.
         for _ in 0..20 {
             tokio::task::yield_now().await;
         }
     }
-    store.gate.add_permits(1_000);
-    let answers = futures::future::join_all(waiting).await;
-    answers.into_iter().map(|a| a.unwrap()).collect()
+    waiting
 }
 
 #[tokio::test]
@@ -66,14 +73,7 @@ async fn a_batch_begins_once_the_one_before_it_waits_for_its_commit_alone() {
         };
         let orders = orders(store.clone(), settings);
         store.gate.forget_permits(usize::MAX);
-        let mut waiting = Vec::new();
-        for by in 1..=3 {
-            let orders = orders.clone();
-            waiting.push(tokio::spawn(async move { order(&orders, by).await }));
-            for _ in 0..20 {
-                tokio::task::yield_now().await;
-            }
-        }
+        let waiting = in_turn(&orders, 3).await;
         assert_eq!(store.batches.lock().concat(), first, "passes: {passes}");
         store.gate.add_permits(1_000);
         let answers = futures::future::join_all(waiting).await;

@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 
 use super::{load, read, write};
 use crate::sql::idempotency::keyed;
+use crate::sql::reads::Reads;
 use crate::sql::writes::{self, Writes};
 use crate::sql::{Database, Dialect, Error, Transaction, outbox};
 
@@ -64,11 +65,18 @@ async fn decide(
 /// Locks what the cancel changes, in the order that placing locks it in. The wallet's balance.
 async fn lock(tx: &Transaction, dialect: Dialect, order: &Order) -> Result<Won, Error> {
     let coupon = order.user_coupon_id.map(|coupon| coupon.get());
-    load::lock(tx, dialect, "user_coupons", coupon.into_iter().collect()).await?;
-    let wallets = load::wallets(tx, dialect, vec![order.user_id.get()]).await?;
     let products = order.order_items.iter().map(|line| line.product_id);
     let products = products.map(ProductId::get).collect();
-    load::lock(tx, dialect, "products", products).await?;
+    let mut reads = Reads::new(dialect);
+    load::ask_to_lock(
+        &mut reads,
+        dialect,
+        "user_coupons",
+        coupon.into_iter().collect(),
+    );
+    let wallets = load::ask_wallets(&mut reads, dialect, vec![order.user_id.get()]);
+    load::ask_to_lock(&mut reads, dialect, "products", products);
+    let wallets = load::balances(&reads.ask(tx).await?, wallets)?;
     Ok(wallets.get(&order.user_id).copied().unwrap_or_default())
 }
 

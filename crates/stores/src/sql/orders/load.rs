@@ -99,26 +99,16 @@ async fn coupons(
         .collect()
 }
 
-fn ask_wallets(reads: &mut Reads, dialect: Dialect, users: Vec<i64>) -> Asked {
+pub(super) fn ask_wallets(reads: &mut Reads, dialect: Dialect, users: Vec<i64>) -> Asked {
     let primary = dialect.force_primary();
     let sql = format!("SELECT user_id, balance FROM wallets{primary}");
     reads.by_id(&sql, "user_id", dialect.for_update(), users)
 }
 
-fn balances(answers: &Answers, wallets: Asked) -> Result<HashMap<UserId, Won>, Error> {
+pub(super) fn balances(answers: &Answers, wallets: Asked) -> Result<HashMap<UserId, Won>, Error> {
     let rows = answers.rows(wallets);
     rows.map(|row| Ok((column(row, 0)?, column(row, 1)?)))
         .collect()
-}
-
-pub(super) async fn wallets(
-    tx: &Transaction,
-    dialect: Dialect,
-    users: Vec<i64>,
-) -> Result<HashMap<UserId, Won>, Error> {
-    let mut reads = Reads::new(dialect);
-    let wallets = ask_wallets(&mut reads, dialect, users);
-    balances(&reads.ask(tx).await?, wallets)
 }
 
 fn stocked(row: &QueryResult) -> Result<Stocked, Error> {
@@ -133,14 +123,7 @@ fn stocked(row: &QueryResult) -> Result<Stocked, Error> {
 }
 
 /// Locks rows that a guarded write will change.
-pub(super) async fn lock(
-    tx: &Transaction,
-    dialect: Dialect,
-    table: &str,
-    ids: Vec<i64>,
-) -> Result<(), Error> {
+pub(super) fn ask_to_lock(reads: &mut Reads, dialect: Dialect, table: &str, ids: Vec<i64>) {
     let sql = format!("SELECT id FROM {table}{}", dialect.force_primary());
-    let mut reads = Reads::new(dialect);
     reads.by_id(&sql, "id", dialect.for_update(), ids);
-    reads.ask(tx).await.map(drop)
 }
