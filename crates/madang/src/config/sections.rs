@@ -120,6 +120,7 @@ pub struct Database {
     pub busy_timeout_ms: u64,
     pub cache_kib: u32,
     pub shared_flush_max: usize,
+    pub checkpoint_transactions: u32,
 }
 
 #[derive(Clone, Debug, Deserialize)]

@@ -115,5 +115,6 @@ fn database_settings(config: &Config) -> stores::sql::Settings {
         busy_timeout_ms: database.busy_timeout_ms,
         cache_kib: database.cache_kib,
         shared_flush_max: database.shared_flush_max,
+        checkpoint_transactions: database.checkpoint_transactions,
     }
 }

@@ -13,7 +13,7 @@ use sea_orm::{
     TransactionOptions, TransactionTrait,
 };
 use tokio::runtime::Handle;
-use tokio::sync::{Mutex, OwnedMutexGuard, oneshot};
+use tokio::sync::{Mutex, OwnedMutexGuard, Semaphore, oneshot};
 use tokio::time::timeout;
 
 /// Cheap to clone; all clones take the same turns.
@@ -49,6 +49,8 @@ pub enum Failure {
 struct Line {
     open: Arc<Mutex<Option<Group>>>,
     waiting: AtomicUsize,
+    /// A permit for each turn that has been taken.
+    taken: Semaphore,
     shared_max: usize,
     wait_max: Duration,
 }
@@ -94,6 +96,7 @@ impl Writer {
         let line = Line {
             open: Arc::new(Mutex::new(None)),
             waiting: AtomicUsize::new(0),
+            taken: Semaphore::new(0),
             shared_max: shared_max.max(1),
             wait_max,
         };
@@ -107,6 +110,13 @@ impl Writer {
     #[must_use]
     pub fn connection(&self) -> &DatabaseConnection {
         &self.connection
+    }
+
+    /// Until so many turns have begun since the last such answer; all but the last of them have ended.
+    pub async fn turns_taken(&self, turns: u32) {
+        if let Ok(taken) = self.line.taken.acquire_many(turns).await {
+            taken.forget();
+        }
     }
 
     /// Waits for its turn. The transaction holds the file's write lock from its first moment.
@@ -168,6 +178,7 @@ impl<'a> Place<'a> {
     fn taken(&mut self) {
         self.had_turn = true;
         self.line.waiting.fetch_sub(1, Ordering::SeqCst);
+        self.line.taken.add_permits(1);
     }
 }
 

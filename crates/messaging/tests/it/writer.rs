@@ -241,3 +241,24 @@ async fn when_the_engine_undoes_all_every_one_of_them_is_told() {
     .await;
     assert_eq!(bed.stored().await, [2]);
 }
+
+#[tokio::test]
+async fn turns_are_counted_whatever_becomes_of_them_and_each_once() {
+    let bed = Bed::new(16).await;
+    let counted = |turns| {
+        let writer = bed.writer.clone();
+        tokio::spawn(async move { writer.turns_taken(turns).await })
+    };
+    bed.noted(1).await.commit(Flush::Now).await.expect("stored");
+    let three = counted(3);
+    bed.noted(2).await.rollback().await;
+    all_in_line().await;
+    assert!(!three.is_finished(), "two of three");
+    drop(bed.noted(3).await);
+    three.await.expect("no panic");
+    let next = counted(1);
+    all_in_line().await;
+    assert!(!next.is_finished(), "they had been counted already");
+    bed.noted(4).await.commit(Flush::Now).await.expect("stored");
+    next.await.expect("no panic");
+}

@@ -4,6 +4,7 @@
 
 pub mod analytics;
 pub mod catalogue;
+mod checkpoints;
 pub mod coupons;
 pub mod dialect;
 pub mod error;
@@ -22,6 +23,7 @@ pub mod wallet;
 pub mod wallet_seed;
 pub(crate) mod writes;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use messaging::embedded::Writer;
@@ -31,6 +33,7 @@ use sea_orm::sqlx::sqlite::{
 };
 use sea_orm::sqlx::{ConnectOptions, Connection, Executor};
 use sea_orm::{DatabaseConnection, SqlxMySqlConnector, SqlxSqliteConnector, Statement, Value};
+use tokio_util::task::AbortOnDropHandle;
 
 pub use dialect::Dialect;
 pub use error::Error;
@@ -59,6 +62,8 @@ pub struct Settings {
     pub cache_kib: u32,
     /// SQLite: transactions that may share a flush.
     pub shared_flush_max: usize,
+    /// SQLite: after so many transactions what the write-ahead log holds is moved into the file beside them; 0: only by them.
+    pub checkpoint_transactions: u32,
 }
 
 impl Default for Settings {
@@ -73,6 +78,7 @@ impl Default for Settings {
             busy_timeout_ms: 10_000,
             cache_kib: 16_384,
             shared_flush_max: 16,
+            checkpoint_transactions: 24,
         }
     }
 }
@@ -84,6 +90,8 @@ pub struct Database {
     writer: Writing,
     reader: DatabaseConnection,
     attempts_max: u32,
+    /// SQLite's, if any; it ends with the last clone.
+    _checkpoints: Option<Arc<AbortOnDropHandle<()>>>,
 }
 
 /// Who writes: all of the process in turn to SQLite's file, or each on a connection of its own.
@@ -101,10 +109,14 @@ impl Database {
     /// `Error::Setting` for a URL that is neither, `Error::Unavailable` when SQLite's file cannot be opened.
     pub async fn connect(settings: &Settings) -> Result<Self, Error> {
         let acquire = Duration::from_millis(settings.acquire_timeout_ms);
+        let mut checkpoints = None;
         let (dialect, writer, reader) = if settings.url.starts_with("sqlite:") {
-            let (writer, reader) = open_sqlite(settings, acquire).await?;
-            let writer = Writer::new(writer, settings.shared_flush_max, acquire);
-            (Dialect::Sqlite, Writing::File(writer), reader)
+            let file = open_sqlite(settings, acquire).await?;
+            let writer = Writer::new(file.writer, settings.shared_flush_max, acquire);
+            let turns = settings.checkpoint_transactions;
+            checkpoints =
+                (turns > 0).then(|| checkpoints::start(writer.clone(), file.checkpoints, turns));
+            (Dialect::Sqlite, Writing::File(writer), file.reader)
         } else if settings.url.starts_with("mysql:") || settings.url.starts_with("mariadb:") {
             let (writer, reader) = open_mysql(settings, acquire)?;
             (Dialect::MySql, Writing::Pool(writer), reader)
@@ -118,6 +130,7 @@ impl Database {
             writer,
             reader,
             attempts_max: settings.attempts_max.max(1),
+            _checkpoints: checkpoints,
         })
     }
 
@@ -172,10 +185,14 @@ impl Database {
     }
 }
 
-async fn open_sqlite(
-    settings: &Settings,
-    acquire: Duration,
-) -> Result<(DatabaseConnection, DatabaseConnection), Error> {
+/// Pools of connections to SQLite's file.
+struct File {
+    writer: DatabaseConnection,
+    reader: DatabaseConnection,
+    checkpoints: DatabaseConnection,
+}
+
+async fn open_sqlite(settings: &Settings, acquire: Duration) -> Result<File, Error> {
     let options: SqliteConnectOptions = settings
         .url
         .parse()
@@ -198,7 +215,6 @@ async fn open_sqlite(
     let pool = |connections| {
         SqlitePoolOptions::new()
             .max_connections(connections)
-            .min_connections(1)
             .acquire_timeout(acquire)
             .idle_timeout(None)
             .max_lifetime(None)
@@ -207,12 +223,16 @@ async fn open_sqlite(
             .before_acquire(|connection, _| Box::pin(async { Ok(is_clean(connection)) }))
     };
     // One connection: writers of this process queue in turn here instead of spinning on SQLite's lock.
-    let writer = pool(1).connect_with(options.clone()).await?;
-    let reader = pool(settings.connections_max).connect_with(options).await?;
-    Ok((
-        SqlxSqliteConnector::from_sqlx_sqlite_pool(writer),
-        SqlxSqliteConnector::from_sqlx_sqlite_pool(reader),
-    ))
+    let writer = pool(1).min_connections(1);
+    let writer = writer.connect_with(options.clone()).await?;
+    let reader = pool(settings.connections_max).min_connections(1);
+    let reader = reader.connect_with(options.clone()).await?;
+    let checkpoints = pool(1).connect_lazy_with(options);
+    Ok(File {
+        writer: SqlxSqliteConnector::from_sqlx_sqlite_pool(writer),
+        reader: SqlxSqliteConnector::from_sqlx_sqlite_pool(reader),
+        checkpoints: SqlxSqliteConnector::from_sqlx_sqlite_pool(checkpoints),
+    })
 }
 
 /// Whether no transaction was left on a connection that is about to be used again; one that is not clean is closed, which

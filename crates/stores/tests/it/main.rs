@@ -5,6 +5,7 @@ mod analytics;
 mod audit;
 mod backends;
 mod catalogue;
+mod checkpoints;
 mod coupon_queue;
 mod coupon_shop;
 mod coupons;

@@ -106,19 +106,26 @@ async fn carry_out(
     }
 
     let placed: Vec<&Placement> = decisions.iter().flatten().collect();
+    let mut effect = Writes::new(dialect);
     let owes = batch.outlet.follow_ups().owes();
-    let mut writes = Writes::new(dialect);
-    write::placements(&mut writes, &placed, owes);
-    let events = placed.iter().flat_map(|p| batch.outlet.events(&p.turn));
-    let rows = packing.rows(events.collect());
-    outbox::write_rows(&mut writes, &rows)?;
-    let answers: Vec<Answer> = decisions.iter().map(batch.render).collect();
-    let claimed = fresh.iter().zip(&answers);
-    let claimed: Vec<_> = claimed
-        .filter_map(|(order, answer)| Some((order.claim.as_ref()?, answer)))
-        .collect();
-    idempotency::write(&mut writes, &claimed);
-    writes.send(tx).await.map_err(idempotency::taken)?;
+    write::placements(&mut effect, &placed, owes);
+    let told = |writes: &mut Writes| Told::of(writes, packing, &batch, &fresh, &decisions);
+    let Told { rows, answers } = match tx {
+        // The thread that writes is at it while this one makes the rest.
+        Transaction::File(_) => {
+            let mut rest = Writes::new(dialect);
+            let (written, told) = futures::join!(effect.send(tx), async { told(&mut rest) });
+            written?;
+            let told = told?;
+            rest.send(tx).await.map_err(idempotency::taken)?;
+            told
+        }
+        Transaction::Pooled(_) => {
+            let told = told(&mut effect)?;
+            effect.send(tx).await.map_err(idempotency::taken)?;
+            told
+        }
+    };
     for placement in placed {
         let step = batch.outlet.before_commit(&placement.turn).await;
         step.map_err(|cause| Failure::Sql(Error::CalledOff(cause)))?;
@@ -126,6 +133,34 @@ async fn carry_out(
     batch.turnstile.pass();
     let fresh = decisions.into_iter().zip(answers);
     Ok((in_order(batch.orders, records, fresh), rows))
+}
+
+/// What others are told of a batch: the outbox by its events, whoever repeats a request by the records of keys.
+struct Told {
+    rows: Vec<Row>,
+    answers: Vec<Answer>,
+}
+
+impl Told {
+    fn of(
+        writes: &mut Writes,
+        packing: Packing,
+        batch: &Batch<'_>,
+        fresh: &[&Pending],
+        decisions: &[Decision],
+    ) -> Result<Self, Error> {
+        let placed = decisions.iter().flatten();
+        let events = placed.flat_map(|p| batch.outlet.events(&p.turn));
+        let rows = packing.rows(events.collect());
+        outbox::write_rows(writes, &rows)?;
+        let answers: Vec<Answer> = decisions.iter().map(batch.render).collect();
+        let claimed = fresh.iter().zip(&answers);
+        let claimed: Vec<_> = claimed
+            .filter_map(|(order, answer)| Some((order.claim.as_ref()?, answer)))
+            .collect();
+        idempotency::write(writes, &claimed);
+        Ok(Self { rows, answers })
+    }
 }
 
 /// An answer for every order: from its record where there is one, else the next fresh one.
