@@ -112,10 +112,12 @@ impl Writer {
         &self.connection
     }
 
-    /// Until so many turns have begun since the last such answer; all but the last of them have ended.
+    /// Until so many turns have begun, or more, since the last such answer; all but the last of them have ended.
     pub async fn turns_taken(&self, turns: u32) {
         if let Ok(taken) = self.line.taken.acquire_many(turns).await {
             taken.forget();
+            // Who was long about it is told of all of them at once.
+            self.line.taken.forget_permits(usize::MAX);
         }
     }
 

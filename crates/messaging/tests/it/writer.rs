@@ -261,4 +261,12 @@ async fn turns_are_counted_whatever_becomes_of_them_and_each_once() {
     assert!(!next.is_finished(), "they had been counted already");
     bed.noted(4).await.commit(Flush::Now).await.expect("stored");
     next.await.expect("no panic");
+    for n in [5, 6, 7] {
+        bed.noted(n).await.commit(Flush::Now).await.expect("stored");
+    }
+    counted(2).await.expect("no panic");
+    let next = counted(1);
+    all_in_line().await;
+    assert!(!next.is_finished(), "one more than was asked for is over");
+    next.abort();
 }
