@@ -14,8 +14,14 @@ use tokio::time::Instant;
 #[derive(Clone)]
 pub struct Pace(Arc<Inner>);
 
+/// A batch of so many is worth its fixed price, and is not put off.
+const WORTH_ITEMS: usize = 16;
+/// After one of fewer the next is put off less.
+const SMALL_ITEMS: usize = 8;
+
 struct Inner {
     gather_max: Duration,
+    interval: Duration,
     state: Mutex<State>,
     ended: Notify,
 }
@@ -25,7 +31,13 @@ struct State {
     batches: usize,
     /// Items of all of these.
     under_way: usize,
+    began: Option<Began>,
     last: Option<Ended>,
+}
+
+struct Began {
+    items: usize,
+    at: Instant,
 }
 
 struct Ended {
@@ -34,24 +46,40 @@ struct Ended {
     at: Instant,
 }
 
-impl State {
+impl Inner {
     /// How long `gathered` items, the first of which came at `since`, wait for more; `None`: the batch begins.
     fn wait(
         &self,
+        state: &State,
         gathered: usize,
         since: Instant,
-        max: Duration,
         now: Instant,
     ) -> Option<Instant> {
-        let returning = self.last.as_ref().filter(|last| now < last.until());
-        let company = self.under_way.max(returning.map_or(0, |last| last.items));
-        let latest = since + max;
-        if gathered >= company / 2 || now >= latest {
+        let returning = state.last.as_ref().filter(|last| now < last.until());
+        let company = state.under_way.max(returning.map_or(0, |last| last.items));
+        let latest = since + self.gather_max;
+        if now >= latest {
             return None;
         }
-        match (self.batches, returning) {
+        if gathered >= company / 2 {
+            let began = state.began.as_ref().filter(|_| gathered < WORTH_ITEMS)?;
+            let next = began.next(self.interval).min(latest);
+            return (now < next).then_some(next);
+        }
+        match (state.batches, returning) {
             (0, Some(last)) => Some(last.until().min(latest)),
             _ => Some(latest),
+        }
+    }
+}
+
+impl Began {
+    /// When one that is not worth its price may begin: an interval later, after a small batch in proportion sooner. Whoever is
+    /// alone, or beside one or two others, waits for nobody.
+    fn next(&self, interval: Duration) -> Instant {
+        match self.items {
+            0..=3 => self.at,
+            items => self.at + interval * items.min(SMALL_ITEMS) as u32 / SMALL_ITEMS as u32,
         }
     }
 }
@@ -64,11 +92,13 @@ impl Ended {
 }
 
 impl Pace {
-    /// No item waits longer for company than `gather_max`; zero: none waits at all.
+    /// No item waits longer for company than `gather_max`; zero: none waits at all. Small batches of many callers begin
+    /// `interval` apart; zero: whenever they can.
     #[must_use]
-    pub fn new(gather_max: Duration) -> Self {
+    pub fn new(gather_max: Duration, interval: Duration) -> Self {
         Self(Arc::new(Inner {
             gather_max,
+            interval,
             state: Mutex::default(),
             ended: Notify::new(),
         }))
@@ -89,7 +119,7 @@ impl Pace {
             let ended = self.0.ended.notified();
             let wait = {
                 let state = self.0.state.lock();
-                state.wait(batch.len(), since, self.0.gather_max, Instant::now())
+                self.0.wait(&state, batch.len(), since, Instant::now())
             };
             let Some(until) = wait else { break };
             let room = max - batch.len();
@@ -105,14 +135,16 @@ impl Pace {
     /// A batch of so many begins; it ends when what is returned is dropped.
     #[must_use]
     pub fn begin(&self, items: usize) -> UnderWay {
+        let at = Instant::now();
         let mut state = self.0.state.lock();
         state.batches += 1;
         state.under_way += items;
+        state.began = Some(Began { items, at });
         drop(state);
         UnderWay {
             pace: self.clone(),
             items,
-            began: Instant::now(),
+            began: at,
         }
     }
 }
@@ -149,11 +181,20 @@ mod tests {
         Duration::from_millis(ms)
     }
 
+    fn pace() -> Inner {
+        Inner {
+            gather_max: MAX,
+            interval: Duration::ZERO,
+            state: Mutex::default(),
+            ended: Notify::new(),
+        }
+    }
+
     fn under_way(items: usize) -> State {
         State {
             batches: 1,
             under_way: items,
-            last: None,
+            ..State::default()
         }
     }
 
@@ -167,20 +208,25 @@ mod tests {
     #[test]
     fn alone_waits_for_nobody() {
         let now = Instant::now();
-        assert_eq!(State::default().wait(1, now, MAX, now), None);
         // Nor beside one or two others.
-        assert_eq!(under_way(3).wait(1, now, MAX, now), None);
-        assert_eq!(ended(3, ms(10), now).wait(1, now, MAX, now), None);
+        for state in [State::default(), under_way(3), ended(3, ms(10), now)] {
+            assert_eq!(pace().wait(&state, 1, now, now), None);
+        }
     }
 
     #[test]
     fn beside_a_large_batch_it_waits_for_half_as_many() {
         let now = Instant::now();
         let state = under_way(60);
-        assert_eq!(state.wait(29, now, MAX, now + ms(5)), Some(now + MAX));
-        assert_eq!(state.wait(30, now, MAX, now + ms(5)), None);
-        assert_eq!(state.wait(1, now, MAX, now + MAX), None, "never for longer");
-        assert_eq!(state.wait(1, now, Duration::ZERO, now), None);
+        let wait = |gathered, at| pace().wait(&state, gathered, now, at);
+        assert_eq!(wait(29, now + ms(5)), Some(now + MAX));
+        assert_eq!(wait(30, now + ms(5)), None);
+        assert_eq!(wait(1, now + MAX), None, "never for longer");
+        let hasty = Inner {
+            gather_max: Duration::ZERO,
+            ..pace()
+        };
+        assert_eq!(hasty.wait(&state, 1, now, now), None);
     }
 
     #[test]
@@ -188,16 +234,45 @@ mod tests {
      {
         let now = Instant::now();
         let state = ended(60, ms(10), now);
-        assert_eq!(state.wait(1, now, MAX, now), Some(now + ms(5)));
-        assert_eq!(state.wait(1, now, MAX, now + ms(5)), None);
+        assert_eq!(pace().wait(&state, 1, now, now), Some(now + ms(5)));
+        assert_eq!(pace().wait(&state, 1, now, now + ms(5)), None);
         let slow = ended(60, ms(1_000), now);
-        assert_eq!(slow.wait(1, now, MAX, now), Some(now + MAX));
+        assert_eq!(pace().wait(&slow, 1, now, now), Some(now + MAX));
+    }
+
+    #[test]
+    fn small_batches_of_many_callers_begin_an_interval_apart() {
+        let at = Instant::now();
+        let pace = Inner {
+            interval: ms(8),
+            ..pace()
+        };
+        let began = |items| State {
+            began: Some(Began { items, at }),
+            ..State::default()
+        };
+        let wait = |items, gathered, after| {
+            let now = at + ms(after);
+            let until = pace.wait(&began(items), gathered, now, now)?;
+            Some((until - at).as_millis())
+        };
+        assert_eq!(wait(8, 1, 2), Some(8));
+        assert_eq!(wait(200, 15, 7), Some(8));
+        assert_eq!(wait(200, 15, 8), None);
+        assert_eq!(wait(200, 16, 2), None, "enough of them");
+        assert_eq!(wait(4, 1, 2), Some(4), "in proportion");
+        assert_eq!(wait(3, 1, 0), None, "beside one or two others");
+        let hasty = Inner {
+            gather_max: ms(1),
+            ..pace
+        };
+        assert_eq!(hasty.wait(&began(8), 1, at, at), Some(at + ms(1)));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_batch_begins_when_the_one_before_it_has_ended_and_its_company_is_back() {
         let (sender, mut queue) = mpsc::channel(100);
-        let pace = Pace::new(ms(1_000));
+        let pace = Pace::new(ms(1_000), Duration::ZERO);
         let first = pace.begin(40);
         let others = tokio::spawn(async move {
             sender.send(0).await.unwrap();

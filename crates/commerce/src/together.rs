@@ -74,7 +74,10 @@ async fn run<C: Carry>(
     mut waiting: mpsc::Receiver<Waiting<C>>,
 ) {
     let batch_max = settings.batch_max.max(1);
-    let pace = Pace::new(Duration::from_millis(settings.gather_max_ms));
+    let pace = Pace::new(
+        Duration::from_millis(settings.gather_max_ms),
+        Duration::ZERO,
+    );
     let mut batch = Vec::with_capacity(batch_max);
     while pace.gather(&mut waiting, &mut batch, batch_max).await {
         let under_way = pace.begin(batch.len());

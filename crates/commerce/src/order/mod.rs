@@ -46,6 +46,8 @@ pub struct Settings {
     pub batches_before_commit: usize,
     /// How long an order waits for company at most, while others are being committed.
     pub gather_max_ms: u64,
+    /// Batches that are too small for their price begin at least this far apart; 0: whenever they can.
+    pub batch_interval_ms: u64,
     /// After so long without word from the store, the outcome of a batch is unknown.
     pub batch_timeout_ms: u64,
 }
@@ -58,6 +60,7 @@ impl Default for Settings {
             batches_in_flight: 3,
             batches_before_commit: 1,
             gather_max_ms: 20,
+            batch_interval_ms: 5,
             batch_timeout_ms: 30_000,
         }
     }

@@ -38,7 +38,15 @@ pub(super) struct Committer {
 /// batch: batches that are in flight together would take them in any order, while ids are to follow the order of arrival.
 pub(super) async fn gather(mut queue: mpsc::Receiver<Waiting>, committer: Arc<Committer>) {
     let batches = Arc::new(Semaphore::new(committer.settings.batches_in_flight.max(1)));
-    let pace = Pace::new(Duration::from_millis(committer.settings.gather_max_ms));
+    let Settings {
+        gather_max_ms,
+        batch_interval_ms,
+        ..
+    } = committer.settings;
+    let pace = Pace::new(
+        Duration::from_millis(gather_max_ms),
+        Duration::from_millis(batch_interval_ms),
+    );
     let batch_max = committer.settings.batch_max.max(1);
     let before_commit = committer.settings.batches_before_commit.max(1);
     let before_commit = Arc::new(Semaphore::new(before_commit));

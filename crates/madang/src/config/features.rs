@@ -11,6 +11,7 @@ pub struct Orders {
     pub batches_in_flight: usize,
     pub batches_before_commit: usize,
     pub gather_max_ms: u64,
+    pub batch_interval_ms: u64,
     pub batch_timeout_ms: u64,
 }
 

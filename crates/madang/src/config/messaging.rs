@@ -98,7 +98,6 @@ pub struct Consumers {
     pub offset_reset: OffsetReset,
     pub drain_ms: u64,
     pub commit_interval_ms: u64,
-    pub batch_interval_ms: u64,
     pub backoff_initial_ms: u64,
     pub backoff_max_ms: u64,
     pub lag_ms: u64,
@@ -140,6 +139,7 @@ pub struct Consumer {
     pub group: String,
     pub concurrency: usize,
     pub batch_max: usize,
+    pub batch_interval_ms: u64,
     pub retry: RetryMode,
     /// Deliveries in all; 0: for ever, in place only.
     pub attempts_max: u32,

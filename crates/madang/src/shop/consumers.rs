@@ -67,7 +67,7 @@ pub fn settings(config: &Config, name: Name) -> Settings {
         },
         drain_ms: all.drain_ms,
         commit_interval_ms: all.commit_interval_ms,
-        batch_interval_ms: all.batch_interval_ms,
+        batch_interval_ms: own.batch_interval_ms,
         join_trace: telemetry::join_trace,
         ..Settings::default()
     }

@@ -211,6 +211,7 @@ fn order_settings(config: &Config, database: &Database) -> order::Settings {
         },
         batches_before_commit: orders.batches_before_commit,
         gather_max_ms: orders.gather_max_ms,
+        batch_interval_ms: orders.batch_interval_ms,
         batch_timeout_ms: orders.batch_timeout_ms,
     }
 }

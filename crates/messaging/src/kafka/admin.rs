@@ -14,6 +14,7 @@ use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::metadata::MetadataTopic;
+use rdkafka::topic_partition_list::TopicPartitionListElem;
 use rdkafka::{Offset, TopicPartitionList};
 
 use crate::log::{Error, TopicInfo, TopicSpec, Watermarks};
@@ -248,17 +249,16 @@ impl Admin {
         let name = name.to_owned();
         self.ask(move |client, request| {
             let partitions = topic(client, &name, request)?.partitions;
-            (0..partitions)
-                .map(|partition| {
-                    let marks = client.fetch_watermarks(&name, partition, request);
-                    let (low, high) = marks.map_err(|error| errors::of(&error))?;
-                    Ok(Watermarks {
-                        partition,
-                        low,
-                        high,
-                    })
+            let low = ends(client, &name, partitions, Offset::Beginning, request)?;
+            let high = ends(client, &name, partitions, Offset::End, request)?;
+            let marks = (0..).zip(low).zip(high);
+            Ok(marks
+                .map(|((partition, low), high)| Watermarks {
+                    partition,
+                    low,
+                    high,
                 })
-                .collect()
+                .collect())
         })
         .await
     }
@@ -333,6 +333,36 @@ fn explained(error: Error, client: &Client, settings: &Settings) -> Error {
             None => why,
         },
     })
+}
+
+/// One end of each partition of a topic, by one request a leader; `fetch_watermarks` makes two a partition.
+fn ends(
+    client: &Client,
+    name: &str,
+    partitions: i32,
+    end: Offset,
+    request: Duration,
+) -> Result<Vec<i64>, Error> {
+    let mut asked = TopicPartitionList::new();
+    for partition in 0..partitions {
+        let added = asked.add_partition_offset(name, partition, end);
+        added.map_err(|error| errors::of(&error))?;
+    }
+    // The protocol's timestamps -1 and -2 are these ends, as the offsets of librdkafka are.
+    let told = client.offsets_for_times(asked, request);
+    let told = told.map_err(|error| errors::of(&error))?;
+    let offset = |element: &TopicPartitionListElem<'_>| {
+        element.error().map_err(|error| errors::of(&error))?;
+        match element.offset() {
+            Offset::Offset(offset) => Ok(offset),
+            // No leader answered for it.
+            _ => Err(Error::Unavailable(format!(
+                "{name}-{} does not tell where it begins and ends",
+                element.partition()
+            ))),
+        }
+    };
+    told.elements().iter().map(offset).collect()
 }
 
 fn max_message_bytes(topic: &ConfigResource) -> Option<i64> {
