@@ -13,9 +13,10 @@ mod telemetry;
 
 use std::process::ExitCode;
 
-/// The system's allocator holds a busy shop up; this one does not.
+/// What one thread allocates another one frees, all day long. This allocator gives freed memory out again while it is still in the
+/// processor's cache.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     cli::main()
