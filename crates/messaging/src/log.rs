@@ -75,6 +75,9 @@ pub struct Subscription {
     pub topics: Vec<String>,
     /// Records in one batch at most.
     pub batch_max: usize,
+    /// How long records may wait for company where the member has to ask for them, and a large answer costs no more than a
+    /// small one.
+    pub fetch_wait_max_ms: u64,
     /// Where a group without a committed offset starts.
     pub reset: Reset,
     /// Those of `topics` that are the group's own: what lies there is meant for it, so that it starts at the first record always.

@@ -199,6 +199,7 @@ async fn member(
         group,
         topics: vec![printer.args.topic.clone()],
         batch_max: BATCH_MAX,
+        fetch_wait_max_ms: WAIT_MS,
         reset,
         own_topics: Vec::new(),
     };

@@ -9,6 +9,8 @@ use super::show::{masked_text, without_password};
 use super::{AuthMode, Config, Kafka, Publisher, Wrong, limits, retries};
 
 const SECRET_MIN_BYTES: usize = 32;
+/// Longer than this the Kafka client may take a broker that waits for one that is away.
+const FETCH_WAIT_MS: std::ops::RangeInclusive<u64> = 1..=10_000;
 
 pub fn all(config: &Config) -> Vec<Wrong> {
     let mut wrong = Rules(Vec::new());
@@ -289,6 +291,12 @@ fn groups(config: &Config, rules: &mut Rules) {
         );
         rules.positive(&setting("concurrency"), consumer.concurrency as i128);
         rules.positive(&setting("batch_max"), consumer.batch_max as i128);
+        rules.must(
+            FETCH_WAIT_MS.contains(&consumer.fetch_wait_max_ms),
+            &setting("fetch_wait_max_ms"),
+            consumer.fetch_wait_max_ms,
+            "must be 1 to 10000",
+        );
         retries::check(section, consumer, rules);
     }
 }
@@ -314,7 +322,6 @@ pub fn log_settings(kafka: &Kafka) -> messaging::kafka::Settings {
         fetch_bytes_max: kafka.fetch_bytes_max,
         prefetch_max_kib: kafka.prefetch_max_kib,
         fetch_min_bytes: kafka.fetch_min_bytes,
-        fetch_wait_max_ms: kafka.fetch_wait_max_ms,
         metadata_refresh_ms: kafka.metadata_refresh_ms,
         statistics_ms: kafka.statistics_ms,
     }

@@ -80,7 +80,6 @@ fn messaging(config: &Config) -> Vec<(&'static str, i128)> {
         ("kafka.fetch_bytes_max", kafka.fetch_bytes_max as i128),
         ("kafka.prefetch_max_kib", kafka.prefetch_max_kib as i128),
         ("kafka.fetch_min_bytes", kafka.fetch_min_bytes as i128),
-        ("kafka.fetch_wait_max_ms", kafka.fetch_wait_max_ms.into()),
         (
             "kafka.metadata_refresh_ms",
             kafka.metadata_refresh_ms.into(),

@@ -140,6 +140,7 @@ pub struct Consumer {
     pub concurrency: usize,
     pub batch_max: usize,
     pub batch_interval_ms: u64,
+    pub fetch_wait_max_ms: u64,
     pub retry: RetryMode,
     /// Deliveries in all; 0: for ever, in place only.
     pub attempts_max: u32,

@@ -154,7 +154,6 @@ pub struct Kafka {
     pub fetch_bytes_max: usize,
     pub prefetch_max_kib: usize,
     pub fetch_min_bytes: usize,
-    pub fetch_wait_max_ms: u64,
     pub metadata_refresh_ms: u64,
     pub statistics_ms: u64,
     pub client: BTreeMap<String, String>,

@@ -68,6 +68,7 @@ pub fn settings(config: &Config, name: Name) -> Settings {
         drain_ms: all.drain_ms,
         commit_interval_ms: all.commit_interval_ms,
         batch_interval_ms: own.batch_interval_ms,
+        fetch_wait_max_ms: own.fetch_wait_max_ms,
         join_trace: telemetry::join_trace,
         ..Settings::default()
     }

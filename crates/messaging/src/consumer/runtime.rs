@@ -83,6 +83,7 @@ impl Runtime {
             group: settings.group.clone(),
             topics,
             batch_max: settings.batch_max,
+            fetch_wait_max_ms: settings.fetch_wait_max_ms,
             reset: settings.reset,
             own_topics,
         }

@@ -19,6 +19,8 @@ pub struct Settings {
     /// A partition's batches begin at least this far apart, unless the last one was full: under load small batches cost
     /// more than they bring. The first batch after a pause waits for nothing. 0: never wait.
     pub batch_interval_ms: u64,
+    /// How long the log may hold records back until there are enough of them to be worth an answer.
+    pub fetch_wait_max_ms: u64,
     /// Of source topics: where a group without a committed offset starts. Its own topics are read from their first record always.
     pub reset: Reset,
     pub retry: Retry,
@@ -73,6 +75,7 @@ impl Default for Settings {
             concurrency: 3,
             batch_max: 500,
             batch_interval_ms: 100,
+            fetch_wait_max_ms: 100,
             reset: Reset::Earliest,
             retry: Retry::in_place(None),
             backoff: Backoff::default(),

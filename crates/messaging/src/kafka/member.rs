@@ -52,7 +52,7 @@ pub fn join(settings: &Settings, subscription: &Subscription) -> Result<Member, 
         tell,
         bell.clone(),
     );
-    let config = settings.member(&subscription.group);
+    let config = settings.member(&subscription.group, subscription.fetch_wait_max_ms);
     let consumer = rebalance::create(&config, context).map_err(|error| errors::of(&error))?;
     let topics: Vec<&str> = subscription.topics.iter().map(String::as_str).collect();
     let subscribed = consumer.subscribe(&topics);

@@ -320,6 +320,7 @@ mod tests {
             group: "group".into(),
             topics: Vec::new(),
             batch_max: 1,
+            fetch_wait_max_ms: 100,
             reset: Reset::Earliest,
             own_topics: Vec::new(),
         };

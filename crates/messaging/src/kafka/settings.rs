@@ -44,10 +44,9 @@ pub struct Settings {
     pub fetch_bytes_max: usize,
     /// KiB fetched ahead for each partition.
     pub prefetch_max_kib: usize,
-    /// A broker answers a member's fetch once so much is there, or so long has passed: under load many small fetches, each
-    /// woken by one small write, cost the broker more than the writes do.
+    /// A broker answers a member's fetch once so much is there, or as long has passed as the member may be kept waiting: under
+    /// load many small fetches, each woken by one small write, cost the broker more than the writes do.
     pub fetch_min_bytes: usize,
-    pub fetch_wait_max_ms: u64,
     /// How soon a topic created or widened later is noticed.
     pub metadata_refresh_ms: u64,
     /// How often producers and members count their requests to brokers; 0: never.
@@ -74,8 +73,7 @@ impl Default for Settings {
             leave_timeout_ms: 5_000,
             fetch_bytes_max: 8 * 1024 * 1024,
             prefetch_max_kib: 8 * 1024,
-            fetch_min_bytes: 32 * 1024,
-            fetch_wait_max_ms: 100,
+            fetch_min_bytes: 128 * 1024,
             metadata_refresh_ms: 10_000,
             statistics_ms: 10_000,
         }
@@ -134,7 +132,7 @@ impl Settings {
             return Some(WrongProperty::new(name, why));
         }
         self.wrong_security().or_else(|| {
-            let each = [self.plain(), self.producer(), self.member("check")];
+            let each = [self.plain(), self.producer(), self.member("check", 1)];
             each.iter().find_map(unknown_to_librdkafka)
         })
     }
@@ -255,11 +253,11 @@ impl Settings {
 
     /// A member of a group.
     #[must_use]
-    pub fn member(&self, group: &str) -> ClientConfig {
+    pub fn member(&self, group: &str, fetch_wait_max_ms: u64) -> ClientConfig {
         let mut config = self.consumer(group);
         config
             .set("fetch.min.bytes", self.fetch_min_bytes.to_string())
-            .set("fetch.wait.max.ms", self.fetch_wait_max_ms.to_string())
+            .set("fetch.wait.max.ms", fetch_wait_max_ms.to_string())
             .set("statistics.interval.ms", self.statistics_ms.to_string());
         if self.assignor == "broker" {
             // The session is the broker's to time in this protocol.

@@ -103,6 +103,7 @@ impl Bed {
             group: group.to_owned(),
             topics: vec![topic.to_owned()],
             batch_max: 100,
+            fetch_wait_max_ms: 100,
             reset: Reset::Earliest,
             own_topics: Vec::new(),
         };

@@ -228,6 +228,7 @@ async fn carries(settings: Settings) {
         group: group.clone(),
         topics: vec![topic.clone()],
         batch_max: 100,
+        fetch_wait_max_ms: 100,
         reset: Reset::Earliest,
         own_topics: Vec::new(),
     };
