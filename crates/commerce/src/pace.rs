@@ -10,14 +10,14 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
-/// Shared by those who gather and those who carry out. Cheap to clone.
-#[derive(Clone)]
-pub struct Pace(Arc<Inner>);
-
 /// A batch of so many is worth its fixed price, and is not put off.
 const WORTH_ITEMS: usize = 16;
 /// After one of fewer the next is put off less.
 const SMALL_ITEMS: usize = 8;
+
+/// Shared by those who gather and those who carry out. Cheap to clone.
+#[derive(Clone)]
+pub struct Pace(Arc<Inner>);
 
 struct Inner {
     gather_max: Duration,
