@@ -35,6 +35,7 @@ struct State {
     last: Option<Ended>,
 }
 
+#[derive(Clone, Copy)]
 struct Began {
     items: usize,
     at: Instant,
@@ -136,34 +137,34 @@ impl Pace {
     #[must_use]
     pub fn begin(&self, items: usize) -> UnderWay {
         let at = Instant::now();
+        let batch = Began { items, at };
         let mut state = self.0.state.lock();
         state.batches += 1;
         state.under_way += items;
-        state.began = Some(Began { items, at });
+        state.began = Some(batch);
         drop(state);
         UnderWay {
             pace: self.clone(),
-            items,
-            began: at,
+            batch,
         }
     }
 }
 
 pub struct UnderWay {
     pace: Pace,
-    items: usize,
-    began: Instant,
+    batch: Began,
 }
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
         let at = Instant::now();
+        let Began { items, at: began } = self.batch;
         let mut state = self.pace.0.state.lock();
         state.batches -= 1;
-        state.under_way -= self.items;
+        state.under_way -= items;
         state.last = Some(Ended {
-            items: self.items,
-            took: at - self.began,
+            items,
+            took: at - began,
             at,
         });
         drop(state);

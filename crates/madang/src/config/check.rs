@@ -9,8 +9,6 @@ use super::show::{masked_text, without_password};
 use super::{AuthMode, Config, Kafka, Publisher, Wrong, limits, retries};
 
 const SECRET_MIN_BYTES: usize = 32;
-/// Longer than this the Kafka client may take a broker that waits for one that is away.
-const FETCH_WAIT_MS: std::ops::RangeInclusive<u64> = 1..=10_000;
 
 pub fn all(config: &Config) -> Vec<Wrong> {
     let mut wrong = Rules(Vec::new());
@@ -292,10 +290,10 @@ fn groups(config: &Config, rules: &mut Rules) {
         rules.positive(&setting("concurrency"), consumer.concurrency as i128);
         rules.positive(&setting("batch_max"), consumer.batch_max as i128);
         rules.must(
-            FETCH_WAIT_MS.contains(&consumer.fetch_wait_max_ms),
+            (1..=10_000).contains(&consumer.fetch_wait_max_ms),
             &setting("fetch_wait_max_ms"),
             consumer.fetch_wait_max_ms,
-            "must be 1 to 10000",
+            "must be from 1 to 10000: for much longer the Kafka client takes the broker for one that is away",
         );
         retries::check(section, consumer, rules);
     }

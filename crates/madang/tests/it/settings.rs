@@ -215,7 +215,11 @@ async fn a_way_of_retrying_that_cannot_be_gone_stops_the_start() -> Result<()> {
         ),
         ("RANKING__RETRY_FACTOR", "0.5", "must be from 1 to 1000"),
         ("RANKING__RETRY_INITIAL_MS", "0", "must be at least 1"),
-        ("RANKING__FETCH_WAIT_MAX_MS", "10001", "must be 1 to 10000"),
+        (
+            "RANKING__FETCH_WAIT_MAX_MS",
+            "10001",
+            "must be from 1 to 10000",
+        ),
         (
             "RANKING__RETRY_MAX_MS",
             "100",
