@@ -40,6 +40,16 @@ const HEADERS_MAX: usize = 12;
 /// Of an id, a time and a number, which share one allocation.
 const TEXTS_BYTES: usize = 36 + 30 + 20;
 
+/// The `traceparent` of a trace that begins with the event. Not sampled: nobody has recorded where it begins.
+#[must_use]
+pub fn fresh_traceparent() -> String {
+    format!(
+        "00-{:032x}-{:016x}-00",
+        fastrand::u128(1..),
+        fastrand::u64(1..)
+    )
+}
+
 /// What the headers of one event say.
 #[derive(Clone, Debug)]
 pub struct Envelope {

@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use messaging::envelope::Envelope;
+use messaging::envelope::{Envelope, fresh_traceparent};
 use messaging::record::{Outgoing, Record};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -80,7 +80,8 @@ pub fn record(
         source: dress.source.clone().into(),
         time: now,
         seq: None,
-        traceparent: Some(traceparent()),
+        // Of its own: the join that it stands for was answered long ago.
+        traceparent: Some(fresh_traceparent()),
     };
     Outgoing {
         topic: dress.topic.clone(),
@@ -93,13 +94,6 @@ pub fn record(
         headers: envelope.headers(),
         timestamp_ms: None,
     }
-}
-
-/// A trace of the message's own: the join that it stands for was answered long ago.
-fn traceparent() -> String {
-    let trace = fastrand::u128(1..);
-    let span = fastrand::u64(1..);
-    format!("00-{trace:032x}-{span:016x}-01")
 }
 
 /// What a message asks for.

@@ -42,6 +42,7 @@ fn the_message_on_the_topic() {
     assert_eq!(record.headers.text("ce_type"), Some(KIND));
     let trace = record.headers.text("traceparent").unwrap();
     assert_eq!(trace.len(), 55, "{trace}");
+    assert!(trace.ends_with("-00"), "nobody has recorded it: {trace}");
     assert_eq!(
         trace.split('-').map(str::len).collect::<Vec<_>>(),
         [2, 32, 16, 2]

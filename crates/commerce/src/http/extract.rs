@@ -1,6 +1,7 @@
 //! From a request to a checked value: JSON bodies, path ids, queries. What does not fit is a problem with a pointer to the field.
 //! Handlers take these as arguments and see only valid input.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
+use messaging::envelope::TRACEPARENT;
 use serde::de::DeserializeOwned;
 
 use super::{Caller, Gate, Problem, idempotency};
@@ -59,15 +61,22 @@ fn is_json(parts: &Parts) -> bool {
         .get(CONTENT_TYPE)
         .and_then(|v| v.to_str().ok())
         .and_then(|v| v.split(';').next())
-        .map(|v| v.trim().to_ascii_lowercase())
-        .is_some_and(|v| {
-            v == "application/json" || (v.starts_with("application/") && v.ends_with("+json"))
+        .and_then(|v| v.trim().split_once('/'))
+        .is_some_and(|(kind, of)| {
+            let suffix = of.rsplit_once('+').map_or(of, |(_, suffix)| suffix);
+            kind.eq_ignore_ascii_case("application") && suffix.eq_ignore_ascii_case("json")
         })
 }
 
 /// # Errors
 /// 400 `malformed-json` where it is not JSON, 400 `validation` with a pointer where it is JSON that does not fit.
 pub fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    // To know the path costs as much again as to read: it is asked for only where something does not fit.
+    serde_json::from_slice::<Object<T>>(bytes)
+        .map_or_else(|_| traced_json(bytes), |read| Ok(read.0))
+}
+
+fn traced_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let read: Object<T> = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let pointer = pointer(error.path());
@@ -206,6 +215,19 @@ where
         text.parse()
             .map(Self)
             .map_err(|detail| Problem::field("{id}", detail))
+    }
+}
+
+/// The W3C `traceparent` that the request goes on under, for the events that come of it.
+pub struct TraceOf(pub Option<String>);
+
+impl<S: Send + Sync> FromRequestParts<S> for TraceOf {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        let value = parts.headers.get(TRACEPARENT);
+        let text = value.and_then(|value| value.to_str().ok());
+        Ok(Self(text.map(ToOwned::to_owned)))
     }
 }
 

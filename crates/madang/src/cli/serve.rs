@@ -57,7 +57,7 @@ pub async fn run(args: Args, config: Config) -> anyhow::Result<()> {
     readiness.begin(SCHEMA);
     readiness.begin(TOPICS);
     let settings = &shop.config.http;
-    let edge = Arc::new(Edge::new(settings));
+    let edge = Arc::new(Edge::new(settings, shop.config.telemetry.has_collector()));
     let router = http::app(
         settings,
         Parts {

@@ -108,6 +108,13 @@ pub struct Telemetry {
     pub sample_ratio: f64,
 }
 
+impl Telemetry {
+    /// Whether spans go to a collector.
+    pub fn has_collector(&self) -> bool {
+        !self.otlp_endpoint.is_empty()
+    }
+}
+
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Database {

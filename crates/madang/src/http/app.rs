@@ -10,6 +10,7 @@ use axum::middleware::from_fn_with_state;
 use axum::response::IntoResponse;
 use axum::{Extension, Router};
 use commerce::http::{Gate, Problem};
+use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
@@ -52,9 +53,13 @@ pub fn app(settings: &Http, parts: Parts) -> Router {
     steps::routes(router)
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(Extension(parts.gate))
-        .layer(CatchPanicLayer::custom(panicked))
-        .layer(from_fn_with_state(parts.edge, edge::around))
+        // One after another each would box every request once more.
+        .layer(
+            ServiceBuilder::new()
+                .layer(from_fn_with_state(parts.edge, edge::around))
+                .layer(CatchPanicLayer::custom(panicked))
+                .layer(Extension(parts.gate)),
+        )
 }
 
 pub(super) async fn not_found(uri: Uri) -> Problem {

@@ -11,9 +11,11 @@ use axum::http::{HeaderName, HeaderValue, Method};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use commerce::http::Problem;
-use tracing::Instrument;
+use tracing::field::Empty;
+use tracing::{Instrument, Span};
 use uuid::Uuid;
 
+use super::measures::Measures;
 use super::trace_parent::TraceParent;
 use crate::config::{AccessLog, Http};
 use crate::telemetry;
@@ -30,16 +32,21 @@ pub struct Edge {
     in_hand: AtomicUsize,
     /// Whether /api answers yet.
     open: AtomicBool,
+    /// Whether spans go to a collector.
+    traced: bool,
+    measures: Measures,
 }
 
 impl Edge {
-    pub fn new(settings: &Http) -> Self {
+    pub fn new(settings: &Http, traced: bool) -> Self {
         Self {
             timeout: Duration::from_millis(settings.request_timeout_ms),
             concurrency_max: settings.concurrency_max,
             access_log: settings.access_log,
             in_hand: AtomicUsize::new(0),
             open: AtomicBool::new(false),
+            traced,
+            measures: Measures::default(),
         }
     }
 
@@ -67,6 +74,17 @@ impl Edge {
         Ok(guard)
     }
 
+    /// Log lines carry the id alone, by which the access log's line of it is found: each field is written out for every request,
+    /// whether it logs anything or not.
+    fn span(&self, id: &HeaderValue, method: &Method, path: &str) -> Span {
+        let request_id = id.to_str().unwrap_or_default();
+        let span = tracing::info_span!("request", request_id, method = Empty, path = Empty);
+        if self.traced {
+            span.record("method", method.as_str()).record("path", path);
+        }
+        span
+    }
+
     pub fn in_hand(&self) -> usize {
         self.in_hand.load(Ordering::Relaxed)
     }
@@ -84,45 +102,49 @@ impl Drop for InHand {
 /// The layer.
 pub async fn around(State(edge): State<Arc<Edge>>, mut request: Request, next: Next) -> Response {
     let started = Instant::now();
-    let method = request.method().clone();
-    let path = request.uri().path().to_owned();
+    let (method, uri) = (request.method().clone(), request.uri().clone());
+    let path = uri.path();
     let route = request.extensions().get::<MatchedPath>().cloned();
-    let (id, id_text) = request_id(&request);
+    let id = request_id(&request);
     let given = request
         .headers()
         .get(&TRACEPARENT)
         .and_then(|value| value.to_str().ok())
         .and_then(TraceParent::parse);
-    let span = tracing::info_span!("request", %method, path, request_id = id_text);
+    let span = edge.span(&id, &method, path);
     let trace = telemetry::continue_trace(&span, given);
-    if let Ok(value) = HeaderValue::try_from(trace.to_string()) {
+    // Events come of what changes something.
+    if !method.is_safe()
+        && let Ok(value) = HeaderValue::try_from(trace.to_string())
+    {
         request.headers_mut().insert(TRACEPARENT, value);
     }
-    let mut response = answer(&edge, &path, request, next)
+    let is_api = path.starts_with("/api/");
+    let mut response = answer(&edge, is_api, request, next)
         .instrument(span.clone())
         .await;
     response.headers_mut().insert(REQUEST_ID, id);
     let elapsed = started.elapsed();
     let status = response.status().as_u16();
     let route = route.as_ref().map_or("unmatched", MatchedPath::as_str);
-    measure(&method, route, status, elapsed);
+    edge.measures.answered(&method, route, status, elapsed);
     let logged = match edge.access_log {
         AccessLog::All => true,
         // A probe that is told "not ready" is no news.
-        AccessLog::Errors => status >= 500 && path.starts_with("/api/"),
+        AccessLog::Errors => status >= 500 && is_api,
         AccessLog::Off => false,
     };
     if logged {
         let _entered = span.enter();
         let trace_id = format_args!("{:032x}", trace.trace);
         let duration_ms = elapsed.as_secs_f64() * 1_000.0;
-        tracing::info!(target: "madang::access", status, route, duration_ms, trace_id = %trace_id, "request");
+        tracing::info!(target: "madang::access", %method, path, status, route, duration_ms, trace_id = %trace_id, "request");
     }
     response
 }
 
-async fn answer(edge: &Arc<Edge>, path: &str, request: Request, next: Next) -> Response {
-    if !path.starts_with("/api/") {
+async fn answer(edge: &Arc<Edge>, is_api: bool, request: Request, next: Next) -> Response {
+    if !is_api {
         return next.run(request).await;
     }
     let _in_hand = match edge.enter() {
@@ -142,36 +164,15 @@ async fn answer(edge: &Arc<Edge>, path: &str, request: Request, next: Next) -> R
 }
 
 /// The caller's id where it is a plain short word, else a new one.
-fn request_id(request: &Request) -> (HeaderValue, String) {
-    let given = request.headers().get(&REQUEST_ID);
-    let plain = |text: &&str| {
-        (1..=REQUEST_ID_MAX).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
+fn request_id(request: &Request) -> HeaderValue {
+    let plain = |value: &&HeaderValue| {
+        (1..=REQUEST_ID_MAX).contains(&value.len())
+            && value.as_bytes().iter().all(u8::is_ascii_graphic)
     };
-    if let Some(value) = given
-        && let Some(text) = value.to_str().ok().filter(plain)
-    {
-        return (value.clone(), text.to_owned());
+    if let Some(given) = request.headers().get(&REQUEST_ID).filter(plain) {
+        return given.clone();
     }
-    let text = Uuid::now_v7().simple().to_string();
-    let value = HeaderValue::try_from(&text).unwrap_or(HeaderValue::from_static("none"));
-    (value, text)
-}
-
-fn measure(method: &Method, route: &str, status: u16, elapsed: Duration) {
-    let method = match *method {
-        Method::GET => "GET",
-        Method::POST => "POST",
-        Method::PATCH => "PATCH",
-        Method::HEAD => "HEAD",
-        Method::OPTIONS => "OPTIONS",
-        Method::PUT => "PUT",
-        Method::DELETE => "DELETE",
-        // Any word may be sent as a method: it must not become a label.
-        _ => "other",
-    };
-    let route = route.to_owned();
-    metrics::counter!("madang_http_requests_total", "method" => method, "route" => route.clone(), "status" => status.to_string())
-        .increment(1);
-    metrics::histogram!("madang_http_request_duration_seconds", "method" => method, "route" => route)
-        .record(elapsed.as_secs_f64());
+    let mut text = Uuid::encode_buffer();
+    let text = Uuid::now_v7().simple().encode_lower(&mut text);
+    HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("none"))
 }

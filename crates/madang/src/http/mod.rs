@@ -5,6 +5,7 @@
 mod app;
 mod edge;
 mod health;
+mod measures;
 mod openapi;
 mod rate;
 mod server;

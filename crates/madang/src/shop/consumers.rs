@@ -49,6 +49,7 @@ pub fn settings(config: &Config, name: Name) -> Settings {
         Name::CouponIssue => (&topics.coupon_issue, &all.coupon_issue),
         Name::DataPlatform => (&topics.data_platform_transfer, &all.data_platform),
     };
+    let traced = config.telemetry.has_collector();
     Settings {
         name: name.as_str().to_owned(),
         group: own.group.clone(),
@@ -69,7 +70,7 @@ pub fn settings(config: &Config, name: Name) -> Settings {
         commit_interval_ms: all.commit_interval_ms,
         batch_interval_ms: own.batch_interval_ms,
         fetch_wait_max_ms: own.fetch_wait_max_ms,
-        join_trace: telemetry::join_trace,
+        join_trace: traced.then_some(telemetry::join_trace),
         ..Settings::default()
     }
 }

@@ -6,7 +6,10 @@ mod traces;
 
 use std::io::IsTerminal;
 
+use tracing::Subscriber;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, fmt};
 
@@ -21,8 +24,6 @@ use crate::config::{Config, LogFormat};
 /// # Errors
 /// The collector's address cannot be used.
 pub fn install(config: &Config) -> anyhow::Result<Traces> {
-    // The filter was checked with the settings.
-    let filter = EnvFilter::try_new(&config.log.filter).unwrap_or_else(|_| EnvFilter::new("info"));
     let human = match config.log.format {
         LogFormat::Human => true,
         LogFormat::Json => false,
@@ -43,7 +44,7 @@ pub fn install(config: &Config) -> anyhow::Result<Traces> {
     tracing_subscriber::registry()
         .with(layer)
         .with(lines)
-        .with(filter)
+        .with(filter(&config.log.filter))
         .init();
     // A panic is a log line like any other.
     std::panic::set_hook(Box::new(|panic| {
@@ -51,4 +52,18 @@ pub fn install(config: &Config) -> anyhow::Result<Traces> {
         tracing::error!(%panic, %backtrace, "a task panicked");
     }));
     Ok(traces)
+}
+
+/// The filter was checked with the settings. One that names no spans, as nearly all do, is no affair of the spans': `EnvFilter`
+/// asks at each of their steps.
+fn filter<S>(text: &str) -> Box<dyn Layer<S> + Send + Sync>
+where
+    S: Subscriber + for<'span> LookupSpan<'span>,
+{
+    match text.parse::<Targets>() {
+        Ok(targets) => targets.boxed(),
+        Err(_) => EnvFilter::try_new(text)
+            .unwrap_or_else(|_| EnvFilter::new("info"))
+            .boxed(),
+    }
 }

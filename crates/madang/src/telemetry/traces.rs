@@ -33,7 +33,7 @@ impl Traces {
 }
 
 pub fn layer(settings: &Telemetry) -> anyhow::Result<(Boxed, Traces)> {
-    if settings.otlp_endpoint.is_empty() {
+    if !settings.has_collector() {
         return Ok((None, Traces(None)));
     }
     let endpoint = format!("{}/v1/traces", settings.otlp_endpoint.trim_end_matches('/'));

@@ -34,8 +34,9 @@ pub struct Settings {
     pub commit_interval_ms: u64,
     /// Bytes of the exception headers of a retried or dead record at most (the text is cut).
     pub failure_bytes_max: usize,
-    /// Makes a span part of the trace that a record's `traceparent` names. Whoever exports spans knows how.
-    pub join_trace: fn(&tracing::Span, &str),
+    /// Makes a span part of the trace that a record's `traceparent` names. Whoever exports spans knows how; `None` where nobody
+    /// does.
+    pub join_trace: Option<fn(&tracing::Span, &str)>,
 }
 
 /// What becomes of a record whose handler asked for a retry.
@@ -83,7 +84,7 @@ impl Default for Settings {
             drain_ms: 5_000,
             commit_interval_ms: 250,
             failure_bytes_max: 32 * 1024,
-            join_trace: |_, _| {},
+            join_trace: None,
         }
     }
 }

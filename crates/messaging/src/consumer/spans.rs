@@ -20,12 +20,12 @@ pub(super) fn spans(
     let offset = events.first().map(|event| event.record.offset);
     let batch =
         tracing::info_span!("consume", consumer, %partition, offset, records = events.len());
-    if batch.is_disabled() {
+    let Some(join) = settings.join_trace.filter(|_| !batch.is_disabled()) else {
         return (batch, Vec::new());
-    }
+    };
     if let [event] = events {
         if let Some(traceparent) = sampled(&event.record) {
-            (settings.join_trace)(&batch, traceparent);
+            join(&batch, traceparent);
         }
         return (batch, Vec::new());
     }
@@ -36,7 +36,7 @@ pub(super) fn spans(
             let offset = record.offset;
             let span =
                 tracing::info_span!(parent: None, "consume record", consumer, %partition, offset);
-            (settings.join_trace)(&span, traceparent);
+            join(&span, traceparent);
             batch.follows_from(&span);
             records.push(span);
         }

@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::HeaderMap;
 use bytes::Bytes;
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -17,7 +16,7 @@ use utoipa_axum::routes;
 
 use super::{Cancellation, Decision, Error, Line, Lines, Order, Orders, cancel};
 use crate::answer::{Answer, Answered};
-use crate::http::extract::NoBody;
+use crate::http::extract::{NoBody, TraceOf};
 use crate::http::{Caller, Command, PathOf, Problem, QueryOf};
 use crate::ids::{OrderId, UserCouponId, UserId};
 use crate::page::{Page, PageQuery};
@@ -93,11 +92,6 @@ impl From<Error> for Problem {
     }
 }
 
-fn traceparent(headers: &HeaderMap) -> Option<String> {
-    let value = headers.get("traceparent")?.to_str().ok()?;
-    Some(value.to_owned())
-}
-
 /// Place an order
 #[utoipa::path(
     post,
@@ -123,12 +117,11 @@ fn traceparent(headers: &HeaderMap) -> Option<String> {
 )]
 async fn place(
     State(orders): State<Arc<Orders>>,
-    headers: HeaderMap,
+    TraceOf(trace): TraceOf,
     command: Command<PlaceBody>,
 ) -> Result<Answered, Problem> {
     let body = command.value;
     let user = command.caller.user(body.user_id)?;
-    let trace = traceparent(&headers);
     let placed = orders.place(
         user,
         body.order_items,
@@ -229,12 +222,11 @@ async fn list(
 )]
 async fn cancel_order(
     State(orders): State<Arc<Orders>>,
-    headers: HeaderMap,
+    TraceOf(trace): TraceOf,
     PathOf(id): PathOf<OrderId>,
     command: Command<NoBody>,
 ) -> Result<Answered, Problem> {
     let owner = owner(&command.caller)?;
-    let trace = traceparent(&headers);
     let cancelled = orders.cancel(id, owner, trace, command.claim.as_ref());
     Ok(cancelled.await?)
 }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::Settings;
 use crate::consumer::Failure;
 use crate::consumer::journey;
-use crate::envelope::{Envelope, TRACEPARENT};
+use crate::envelope::{Envelope, TRACEPARENT, fresh_traceparent};
 use crate::log::TopicSpec;
 use crate::outbox::Event;
 use crate::record::Outgoing;
@@ -107,15 +107,6 @@ fn is_traceparent(value: &str) -> bool {
     let (version, trace, span, flags) = (part(), part(), part(), part());
     let fits = version == "00" && hex(trace, 32) && hex(span, 16) && hex(flags, 2);
     fits && some(trace) && some(span) && parts.next().is_none()
-}
-
-/// Not sampled: nobody has recorded where it begins.
-fn fresh_traceparent() -> String {
-    format!(
-        "00-{:032x}-{:016x}-00",
-        fastrand::u128(1..),
-        fastrand::u64(1..)
-    )
 }
 
 #[cfg(test)]

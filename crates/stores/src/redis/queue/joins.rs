@@ -59,34 +59,39 @@ impl Joins {
             "recovering" => return Ok(vec![Joined::Recovering; joins.len()]),
             _ => {}
         }
-        let base = number(&answer, 0)?;
-        if answer.len() != 1 + 3 * joins.len() {
+        if answer.len() != 2 + joins.len() {
             return Err(strange("an answer of another length"));
         }
-        answer[1..]
-            .chunks_exact(3)
-            .map(|words| joined(base, words))
-            .collect()
+        let base = number(&answer, 0)?;
+        let mut last = number(&answer, 1)?;
+        let words = answer[2..].iter();
+        words.map(|word| joined(base, &mut last, word)).collect()
     }
 }
 
-fn joined(base: i64, words: &[String]) -> Result<Joined, Error> {
-    let place = || -> Result<Place, Error> {
-        Ok(Place {
-            sequence: number(words, 1)?,
+/// What became of one user; `last` is the last number given before, and after.
+fn joined(base: i64, last: &mut i64, words: &str) -> Result<Joined, Error> {
+    let (word, what) = words.split_once(' ').unwrap_or((words, ""));
+    Ok(match word {
+        "queued" => {
+            *last += 1;
+            Joined::Queued(Place {
+                sequence: *last,
+                base,
+                last: *last,
+            })
+        }
+        "again" => Joined::AlreadyQueued(Place {
+            sequence: what.parse().map_err(|_| strange(words))?,
             base,
-            last: number(words, 2)?,
-        })
-    };
-    Ok(match text(words, 0)? {
-        "queued" => Joined::Queued(place()?),
-        "again" => Joined::AlreadyQueued(place()?),
-        "settled" => Joined::Settled(settlement(text(words, 1)?)?),
+            last: *last,
+        }),
+        "settled" => Joined::Settled(settlement(what)?),
         "sold-out" => Joined::SoldOut,
         "not-open" => Joined::NotOpen,
         "ended" => Joined::Ended,
         "paused" => Joined::Paused,
         "closed" => Joined::Closed,
-        other => return Err(strange(other)),
+        _ => return Err(strange(words)),
     })
 }

@@ -1,5 +1,6 @@
 -- The next places in order, to one scheduler until a deadline; lapsed ones come back first.
 -- KEYS: queue, meta, members, results, leased. ARGV: owner, now, deadline (microseconds), entries_max, unsettled_max.
+-- Answers 'nothing', 'busy', or 'leased', epoch, token, and each user with what they are in the queue as (number:joined).
 local meta = redis.call('HMGET', KEYS[2], 'state', 'epoch', 'keep', 'leader', 'leader_until', 'token')
 local state, leader = meta[1], meta[4]
 if not state or state == 'RECOVERING' or state == 'PAUSED' then return {'nothing'} end
@@ -20,7 +21,7 @@ local room = math.min(tonumber(ARGV[4]), tonumber(ARGV[5]) - unsettled)
 if room <= 0 then return {'nothing'} end
 local token = meta[6] or '0'
 if leader ~= ARGV[1] then
-  token = string.format('%.0f', redis.call('HINCRBY', KEYS[2], 'token', 1))
+  token = string.format('%d', redis.call('HINCRBY', KEYS[2], 'token', 1))
   redis.call('HSET', KEYS[2], 'leader', ARGV[1])
 end
 redis.call('HSET', KEYS[2], 'leader_until', ARGV[3])
@@ -34,13 +35,10 @@ for first = 1, #users, 1000 do
   local leased = {}
   for i = 1, #members do
     local user = users[first + i - 1]
-    local sequence, joined = string.match(members[i] or '', '^(%d+):(%d+)$')
-    if sequence then
-      leased[#leased + 1] = ARGV[3]
-      leased[#leased + 1] = user
-      answer[#answer + 1] = user
-      answer[#answer + 1] = sequence
-      answer[#answer + 1] = joined
+    if members[i] then
+      local n, m = #leased, #answer
+      leased[n + 1], leased[n + 2] = ARGV[3], user
+      answer[m + 1], answer[m + 2] = user, members[i]
     end
   end
   if #leased > 0 then redis.call('ZADD', KEYS[5], unpack(leased)) end

@@ -195,12 +195,13 @@ impl Queue for RedisQueue {
             "leased" => {}
             other => return Err(strange(other)),
         }
-        let mut entries = Vec::with_capacity(answer.len() / 3);
-        for row in answer[3..].chunks_exact(3) {
+        let mut entries = Vec::with_capacity(answer.len() / 2);
+        for pair in answer[3..].chunks_exact(2) {
+            let (sequence, joined_us) = member(&pair[1])?;
             entries.push(Waiting {
-                user: user(&row[0])?,
-                sequence: number(row, 1)?,
-                joined_us: number(row, 2)?,
+                user: user(&pair[0])?,
+                sequence,
+                joined_us,
             });
         }
         if entries.is_empty() {
@@ -322,6 +323,15 @@ fn user(text: &str) -> Result<UserId, Error> {
 
 fn settlement(word: &str) -> Result<Settlement, Error> {
     Settlement::from_word(word).ok_or_else(|| strange(word))
+}
+
+/// The number and the instant of the join, in microseconds.
+fn member(text: &str) -> Result<(i64, i64), Error> {
+    let numbers = text.split_once(':').and_then(|(sequence, joined_us)| {
+        let numbers = (sequence.parse().ok()?, joined_us.parse().ok()?);
+        Some(numbers)
+    });
+    numbers.ok_or_else(|| strange(text))
 }
 
 /// A member's sequence and result, each empty where there is none.

@@ -15,7 +15,7 @@ for i, user in ipairs(users) do
   local member, before = member_of[user], result_of[user]
   local issued = string.sub(word, 1, 7) == 'issued:'
   local held = before and string.sub(before, 1, 7) == 'issued:'
-  if issued or (not held and (not member or string.match(member, '^%d+') == sequence)) then
+  if issued or (not held and (not member or string.sub(member, 1, #sequence + 1) == sequence .. ':')) then
     if not member then
       member_of[user] = '0:0'
       strangers[#strangers + 1] = user

@@ -2,6 +2,8 @@
 //! Part of the outbox.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
+use std::io;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -10,6 +12,7 @@ use messaging::outbox::Event;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use uuid::Uuid;
+use zstd::bulk::Compressor;
 
 use super::Error;
 use super::rows::traceparent;
@@ -55,9 +58,22 @@ pub(super) fn text(event: &Event) -> Result<&str, Error> {
 /// # Errors
 /// As `text`.
 pub(super) fn written(events: &[Event]) -> Result<String, Error> {
-    let frame = zstd::bulk::compress(&array(events)?, LEVEL);
-    let frame = frame.map_err(trouble)?;
-    Ok(STANDARD.encode(frame))
+    Ok(STANDARD.encode(compressed(&array(events)?).map_err(trouble)?))
+}
+
+thread_local! {
+    /// The tables of a context are half a megabyte, which a new one asks for and clears: as much work as the rows of a batch.
+    static COMPRESSOR: RefCell<Option<Compressor<'static>>> = const { RefCell::new(None) };
+}
+
+fn compressed(bytes: &[u8]) -> io::Result<Vec<u8>> {
+    COMPRESSOR.with_borrow_mut(|kept| {
+        let compressor = match kept {
+            Some(compressor) => compressor,
+            None => kept.insert(Compressor::new(LEVEL)?),
+        };
+        compressor.compress(bytes)
+    })
 }
 
 fn array(events: &[Event]) -> Result<Vec<u8>, Error> {
