@@ -71,7 +71,7 @@ fn is_json(parts: &Parts) -> bool {
 /// # Errors
 /// 400 `malformed-json` where it is not JSON, 400 `validation` with a pointer where it is JSON that does not fit.
 pub fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
-    // To know the path costs as much again as to read: it is asked for only where something does not fit.
+    // To keep the path costs some copies a field: it is asked for only where something does not fit.
     serde_json::from_slice::<Object<T>>(bytes)
         .map_or_else(|_| traced_json(bytes), |read| Ok(read.0))
 }

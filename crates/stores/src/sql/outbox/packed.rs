@@ -62,7 +62,7 @@ pub(super) fn written(events: &[Event]) -> Result<String, Error> {
 }
 
 thread_local! {
-    /// The tables of a context are half a megabyte, which a new one asks for and clears: as much work as the rows of a batch.
+    /// A context has large tables, which a new one for each row would ask for and clear.
     static COMPRESSOR: RefCell<Option<Compressor<'static>>> = const { RefCell::new(None) };
 }
 
