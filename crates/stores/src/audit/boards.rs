@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use commerce::ranking::Rankings;
 use commerce::ranking::ports::{Comparison, Error as BoardError, Shadow};
 use jiff::civil::Date;
+use tokio::time::Instant;
 
 use super::{Check, Difference, Error, Settings};
 
@@ -39,9 +40,11 @@ pub struct Boards<'a> {
 /// `None`: what is on its way did not arrive in time, or a board is being rebuilt just now, so nothing can be said.
 pub async fn check(boards: Boards<'_>, settings: &Settings) -> Result<Option<Check>, Error> {
     let rankings = boards.rankings;
+    let every = Duration::from_millis(settings.keep_every_ms.max(1));
     let mut held = Held {
         rankings,
-        every: Duration::from_millis(settings.keep_every_ms.max(1)),
+        every,
+        due: Instant::now() + every,
         recounts: VecDeque::new(),
     };
     let mut arrive = true;
@@ -94,20 +97,35 @@ fn tell(check: &mut Check, day: Date, compared: &Comparison, settings: &Settings
 struct Held<'a> {
     rankings: &'a Rankings,
     every: Duration,
+    /// When their leases are renewed next, whatever is awaited then.
+    due: Instant,
     recounts: VecDeque<(Date, Shadow)>,
 }
 
 impl Held<'_> {
     /// What is awaited, while their leases are renewed: `every` after the last time, however long that took.
+    ///
+    /// What is awaited goes on meanwhile: it may have the connection that a renewal waits for.
     async fn during<T>(&mut self, awaited: impl Future<Output = T>) -> Result<T, BoardError> {
         let mut awaited = std::pin::pin!(awaited);
         loop {
-            if let Ok(done) = tokio::time::timeout(self.every, &mut awaited).await {
-                return Ok(done);
+            tokio::select! {
+                done = &mut awaited => return Ok(done),
+                () = tokio::time::sleep_until(self.due) => {}
             }
-            for (_, recount) in &mut self.recounts {
-                self.rankings.keep(recount).await?;
+            let mut kept = std::pin::pin!(self.keep());
+            tokio::select! {
+                done = &mut awaited => return kept.await.map(|()| done),
+                kept = &mut kept => kept?,
             }
         }
+    }
+
+    async fn keep(&mut self) -> Result<(), BoardError> {
+        for (_, recount) in &mut self.recounts {
+            self.rankings.keep(recount).await?;
+        }
+        self.due = Instant::now() + self.every;
+        Ok(())
     }
 }
