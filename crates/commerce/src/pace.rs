@@ -11,7 +11,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
 /// A batch of so many is worth its fixed price, and is not put off.
-const WORTH_ITEMS: usize = 16;
+const WORTH_ITEMS: usize = 32;
 /// After one of fewer the next is put off less.
 const SMALL_ITEMS: usize = 8;
 
@@ -258,9 +258,9 @@ mod tests {
             Some((until - at).as_millis())
         };
         assert_eq!(wait(8, 1, 2), Some(8));
-        assert_eq!(wait(200, 15, 7), Some(8));
-        assert_eq!(wait(200, 15, 8), None);
-        assert_eq!(wait(200, 16, 2), None, "enough of them");
+        assert_eq!(wait(200, 31, 7), Some(8));
+        assert_eq!(wait(200, 31, 8), None);
+        assert_eq!(wait(200, 32, 2), None, "enough of them");
         assert_eq!(wait(4, 1, 2), Some(4), "in proportion");
         assert_eq!(wait(3, 1, 0), None, "beside one or two others");
         let hasty = Inner {
